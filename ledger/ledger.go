@@ -1,0 +1,265 @@
+package ledger
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+	"sync"
+
+	"go.etcd.io/bbolt"
+)
+
+// version is that of the store's layout. A store of a later version is refused.
+const version = 1
+
+var (
+	bucketMeta      = []byte("meta")      // version, root identity, epoch
+	bucketIntents   = []byte("intents")   // number -> batch of open intents
+	bucketMailboxes = []byte("mailboxes") // mailbox id -> {known, content, aside}
+	bucketFound     = []byte("found")     // keys found in folders when a lost ledger was rebuilt
+	bucketMemory    = []byte("memory")    // name -> what a caller wants to know again next time
+)
+
+// Ledger is an open store. Its methods may be called from many goroutines at
+// once; a Mailbox belongs to one goroutine.
+type Ledger struct {
+	db       *bbolt.DB
+	path     string
+	requests chan request
+	done     chan struct{}
+
+	mu     sync.Mutex
+	failed error            // after a failed commit the memory and the disk may differ: nothing more is done
+	open   map[uint64]Batch // intents that are not delivered yet
+	found  map[Key]bool     // nil when nothing was rebuilt
+	next   uint64           // number of the next batch of intents
+}
+
+type request struct {
+	change func(*Tx) error
+	result chan<- error
+}
+
+// Tx is a change to the ledger that becomes durable as a whole.
+type Tx struct {
+	tx    *bbolt.Tx
+	after []func() // run when the change is durable
+}
+
+// DamageError says that the store cannot be trusted.
+type DamageError struct {
+	Path string
+	Err  error
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("the ledger %s is damaged: %v (move it away and run `postrider fetch --new-root`: the ledger is then rebuilt from the names in the folders)", e.Path, e.Err)
+}
+
+func (e *DamageError) Unwrap() error { return e.Err }
+
+// openStore opens the store at path, which must exist.
+func openStore(path string) (*Ledger, error) {
+	if st, err := os.Stat(path); err != nil {
+		return nil, err
+	} else if st.Size() == 0 {
+		return nil, &DamageError{path, errors.New("the file is empty")}
+	}
+	l := &Ledger{path: path, requests: make(chan request), done: make(chan struct{}), open: map[uint64]Batch{}}
+	err := l.guard(func() (err error) {
+		// The lock of the root is held: nobody else can have the store open for longer than it takes to end.
+		l.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType})
+		if err != nil {
+			return err
+		}
+		return l.db.View(l.load)
+	})
+	if err != nil {
+		if l.db != nil {
+			_ = l.guard(l.db.Close)
+		}
+		var damage *DamageError
+		if errors.As(err, &damage) || errors.Is(err, bbolt.ErrTimeout) || errors.Is(err, os.ErrPermission) {
+			return nil, err
+		}
+		return nil, fmt.Errorf("open ledger: %w", storeError(path, err))
+	}
+	go l.write()
+	return l, nil
+}
+
+// storeError tells a store that is wrong from a disk that fails.
+func storeError(path string, err error) error {
+	for _, e := range []error{bbolt.ErrInvalid, bbolt.ErrChecksum, bbolt.ErrVersionMismatch, errFormat} {
+		if errors.Is(err, e) {
+			return &DamageError{path, err}
+		}
+	}
+	return err
+}
+
+func (l *Ledger) load(tx *bbolt.Tx) error {
+	meta := tx.Bucket(bucketMeta)
+	if meta == nil {
+		return fmt.Errorf("%w: it is no ledger of postrider", errFormat)
+	}
+	if v := meta.Get([]byte("version")); len(v) != 4 || binary.BigEndian.Uint32(v) != version {
+		return fmt.Errorf("the ledger %s has layout %x, this postrider knows layout %d: use the postrider that wrote it, or a later one", l.path, v, version)
+	}
+	for _, name := range [][]byte{bucketIntents, bucketMailboxes, bucketFound, bucketMemory} {
+		if tx.Bucket(name) == nil {
+			return fmt.Errorf("%w: %s is missing", errFormat, name)
+		}
+	}
+	err := tx.Bucket(bucketIntents).ForEach(func(k, v []byte) error {
+		batch, err := decodeBatch(v)
+		if err != nil || len(k) != 8 {
+			return fmt.Errorf("%w: intents %x: %v", errFormat, k, err)
+		}
+		batch.number = binary.BigEndian.Uint64(k)
+		l.open[batch.number] = batch
+		l.next = max(l.next, batch.number+1)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return l.loadFound(tx)
+}
+
+func (l *Ledger) loadFound(tx *bbolt.Tx) error {
+	return tx.Bucket(bucketFound).ForEach(func(k, _ []byte) error {
+		if len(k) != len(Key{}) {
+			return fmt.Errorf("%w: key of %d octets", errFormat, len(k))
+		}
+		if l.found == nil {
+			l.found = map[Key]bool{}
+		}
+		l.found[Key(k)] = true
+		return nil
+	})
+}
+
+// guard turns what bbolt does on a damaged file (a panic, or a fault in the
+// mapped memory) into an error.
+func (l *Ledger) guard(f func() error) (err error) {
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamageError{l.path, fmt.Errorf("%v", r)}
+		}
+	}()
+	return f()
+}
+
+// Commit makes the change durable. Changes that are asked for at the same time
+// are made together. change runs on the ledger's own goroutine and must only
+// use its Tx; it must not wait. After an error the ledger accepts nothing
+// more: what is on disk is then the truth, and a new start recovers from it.
+func (l *Ledger) Commit(change func(*Tx) error) error {
+	result := make(chan error, 1)
+	select {
+	case l.requests <- request{change, result}:
+		return <-result
+	case <-l.done:
+		return errors.New("the ledger is closed")
+	}
+}
+
+// write owns all writing. It ends when requests is closed.
+func (l *Ledger) write() {
+	defer close(l.done)
+	for first := range l.requests {
+		requests := []request{first}
+		for more := true; more; {
+			select {
+			case r, ok := <-l.requests:
+				if more = ok; ok {
+					requests = append(requests, r)
+				}
+			default:
+				more = false
+			}
+		}
+		err := l.commit(requests)
+		for _, r := range requests {
+			r.result <- err
+		}
+	}
+}
+
+func (l *Ledger) commit(requests []request) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	t := &Tx{}
+	err := l.guard(func() error {
+		return l.db.Update(func(tx *bbolt.Tx) error {
+			t.tx = tx
+			for _, r := range requests {
+				if err := r.change(t); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil {
+		l.failed = fmt.Errorf("write ledger %s: %w", l.path, storeError(l.path, err))
+		return l.failed
+	}
+	for _, f := range t.after {
+		f()
+	}
+	return nil
+}
+
+// Err is the error after which the ledger accepts nothing more, or nil.
+func (l *Ledger) Err() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
+}
+
+func (l *Ledger) view(f func(*bbolt.Tx) error) error {
+	if err := l.Err(); err != nil {
+		return err
+	}
+	if err := l.guard(func() error { return l.db.View(f) }); err != nil {
+		return fmt.Errorf("read ledger: %w", storeError(l.path, err))
+	}
+	return nil
+}
+
+// Close waits for the commits under way. Nothing may be committed after it.
+func (l *Ledger) Close() error {
+	close(l.requests)
+	<-l.done
+	if err := l.guard(l.db.Close); err != nil {
+		return fmt.Errorf("close ledger: %w", err)
+	}
+	return nil
+}
+
+// Memory returns what was last remembered under name, or nil.
+func (l *Ledger) Memory(name string) (value []byte, err error) {
+	err = l.view(func(tx *bbolt.Tx) error {
+		value = append(value, tx.Bucket(bucketMemory).Get([]byte(name))...)
+		return nil
+	})
+	return value, err
+}
+
+// Remember keeps value under name: facts that spare work next time, such as
+// what a server can do. No decision about a message may rest on them.
+func (t *Tx) Remember(name string, value []byte) error {
+	if len(value) == 0 {
+		return t.tx.Bucket(bucketMemory).Delete([]byte(name))
+	}
+	return t.tx.Bucket(bucketMemory).Put([]byte(name), value)
+}

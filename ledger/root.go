@@ -1,0 +1,274 @@
+package ledger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// lockPatience is how long an ending process may still hold the store.
+const lockPatience = 2 * time.Second
+
+const (
+	stateDir  = ".postrider"
+	storeName = "state.db"
+	lockName  = "lock"
+)
+
+// Root is a directory of folders that this process has for itself.
+type Root struct {
+	Dir     string
+	Ledger  *Ledger
+	Rebuilt int  // keys taken from the folders' names, where the ledger had to be made new or was an old copy
+	Behind  bool // the ledger is an older copy of itself: nothing may be removed on servers in this run
+
+	lock     *os.File
+	identity string // path of the file outside the root
+	id       string
+
+	mu     sync.Mutex
+	epoch  uint64
+	raised bool
+}
+
+// ErrLocked says that another instance holds the root.
+var ErrLocked = errors.New("another postrider is using it")
+
+// LostError says that a root that was known has not its own state any more.
+type LostError struct {
+	Dir   string
+	Cause string
+}
+
+func (e *LostError) Error() string {
+	return fmt.Sprintf("%s is not as postrider left it: %s. Is its disk mounted? Nothing was fetched. If it is right as it is, run `postrider fetch --new-root`", e.Dir, e.Cause)
+}
+
+// RootOptions say how a root is opened.
+type RootOptions struct {
+	// Identities is the directory outside of all roots in which the identity
+	// of each known root is kept, usually $XDG_STATE_HOME/postrider/roots.
+	Identities string
+	// Accept takes a root that was known and has lost its state for a new one.
+	Accept bool
+	// Keys calls back with the key in the name of every message of ours below
+	// the root. It is asked when a ledger is made, or is an old copy.
+	Keys func(root string, each func([16]byte)) error
+}
+
+// OpenRoot locks the root at dir, verifies that it is the one that was there
+// before, and opens its ledger. A root that was never known is made.
+func OpenRoot(dir string, o RootOptions) (*Root, error) {
+	r := &Root{Dir: dir}
+	err := r.openAll(o)
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Root) openAll(o RootOptions) error {
+	r.identity = filepath.Join(o.Identities, identityName(r.Dir))
+	known, err := readIdentity(r.identity)
+	if err != nil {
+		return err
+	}
+	store := filepath.Join(r.Dir, stateDir, storeName)
+	_, err = os.Stat(store)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !missing {
+		return fmt.Errorf("open ledger: %w", err)
+	}
+	if missing && known != nil && !o.Accept {
+		return &LostError{r.Dir, store + " is missing"}
+	}
+	if err := makeStateDir(r.Dir); err != nil {
+		return err
+	}
+	if r.lock, err = lock(filepath.Join(r.Dir, stateDir, lockName)); err != nil {
+		return fmt.Errorf("lock %s: %w", r.Dir, err)
+	}
+	if missing {
+		// Another instance may have made it while we waited for nothing but the lock.
+		if _, err := os.Stat(store); errors.Is(err, fs.ErrNotExist) {
+			if r.Rebuilt, err = createStore(store, r.Dir, o.Keys); err != nil {
+				return fmt.Errorf("make ledger: %w", err)
+			}
+		}
+	}
+	if r.Ledger, err = openStore(store); err != nil {
+		return err
+	}
+	if r.id, r.epoch, err = r.Ledger.identity(); err != nil {
+		return err
+	}
+	return r.verify(known, o)
+}
+
+// verify compares the ledger's identity with the one kept outside.
+func (r *Root) verify(known *identity, o RootOptions) error {
+	if known != nil && known.ID == r.id {
+		if r.epoch < known.Epoch {
+			// A restored backup: what was delivered since then is only in the folders' names.
+			r.Behind = true
+			n, err := r.Ledger.rebuild(r.Dir, known.Epoch, o.Keys)
+			r.Rebuilt, r.epoch = n, known.Epoch
+			return err
+		}
+		return nil
+	}
+	if known != nil && !o.Accept {
+		return &LostError{r.Dir, "it has the state of another root"}
+	}
+	return writeIdentity(r.identity, identity{Path: r.Dir, ID: r.id, Epoch: r.epoch})
+}
+
+// Raise notes, in the ledger and outside the root, that this run delivers. It
+// is called before the first delivery of a run, so that a ledger that is put
+// back from a backup is recognised as older than the deliveries it lacks.
+func (r *Root) Raise() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.raised {
+		return nil
+	}
+	next := r.epoch + 1
+	if err := r.Ledger.Commit(func(t *Tx) error { return t.setEpoch(next) }); err != nil {
+		return err
+	}
+	if err := writeIdentity(r.identity, identity{Path: r.Dir, ID: r.id, Epoch: next}); err != nil {
+		return err
+	}
+	r.epoch, r.raised = next, true
+	return nil
+}
+
+// Close gives the root back.
+func (r *Root) Close() error {
+	var err error
+	if r.Ledger != nil {
+		err = r.Ledger.Close()
+	}
+	if r.lock != nil {
+		err = errors.Join(err, r.lock.Close())
+	}
+	return err
+}
+
+// makeStateDir makes the root and its state directory, if they are not there,
+// durably up to the first directory that was.
+func makeStateDir(root string) error {
+	dir := filepath.Join(root, stateDir)
+	if st, err := os.Stat(dir); err == nil && st.IsDir() {
+		return nil
+	}
+	first := dir
+	for {
+		parent := filepath.Dir(first)
+		if _, err := os.Stat(parent); err == nil || parent == first {
+			break
+		}
+		first = parent
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
+	}
+	for at := dir; ; at = filepath.Dir(at) {
+		if err := syncDir(at); err != nil {
+			return err
+		}
+		if at == filepath.Dir(first) {
+			return nil
+		}
+	}
+}
+
+// lock takes the root for this process. The lock ends with the process,
+// however it ends.
+func lock(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, ErrLocked
+		}
+		return nil, err
+	}
+	return f, nil
+}
+
+// identity is what is kept of a root outside of it.
+type identity struct {
+	Path  string `json:"path"`
+	ID    string `json:"id"`
+	Epoch uint64 `json:"epoch"`
+}
+
+func readIdentity(path string) (*identity, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read identity of the root: %w", err)
+	}
+	id := &identity{}
+	if err := json.Unmarshal(text, id); err != nil || id.ID == "" {
+		return nil, fmt.Errorf("read identity of the root: %s is damaged (remove it if the root is in order)", path)
+	}
+	return id, nil
+}
+
+func writeIdentity(path string, id identity) error {
+	text, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keep identity of the root: %w (set XDG_STATE_HOME to a directory that can be written)", err)
+	}
+	if err := writeFile(path, append(text, '\n')); err != nil {
+		return fmt.Errorf("keep identity of the root: %w", err)
+	}
+	return nil
+}
+
+// writeFile replaces a small file durably: temporary file, fsync, rename,
+// fsync of the directory.
+func writeFile(path string, text []byte) error {
+	tmp := path + ".tmp" // the root's lock is held: nobody else writes it
+	f, err := os.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
