@@ -1,0 +1,236 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"time"
+
+	"postrider/ledger"
+	"postrider/maildir"
+)
+
+// Shared is what all lines of a process use together.
+type Shared struct {
+	Root   *ledger.Root
+	Names  *maildir.Namer
+	Syncer *maildir.Syncer
+	// Slots bounds the files that are open in tmp/ at once over all lines.
+	Slots chan struct{}
+}
+
+// Job describes what one Line does.
+type Job struct {
+	Protocol string // part of every key: pop3 or imap
+	Account  string
+	Mailbox  string // the remote one
+	Folder   string // below the root
+	OnServer Disposal
+	MaxSize  int64 // larger messages stay on the server; 0: no limit
+	Log      *slog.Logger
+	Progress Progress // may be nil
+}
+
+// Disposal says what happens on the server to a message that was delivered.
+type Disposal struct {
+	Delete bool
+	After  time.Duration // since the delivery
+}
+
+// Result counts what a pass did.
+type Result struct {
+	Listed    int // messages on the server
+	Wanted    int
+	Delivered int
+	Octets    int64 // of the delivered messages, as stored
+	Matched   int   // known under another identifier before
+	Disposed  int   // removed on the server
+	TooLarge  int   // left on the server
+	Aside     []Aside
+}
+
+// Aside is a message that could not be fetched now. It is tried again.
+type Aside struct {
+	UID   string
+	Err   error
+	Tries int
+}
+
+// Line carries one remote mailbox into one folder. One goroutine uses it.
+type Line struct {
+	shared   Shared
+	job      Job
+	log      *slog.Logger
+	progress Progress
+	folder   *maildir.Folder
+	known    *ledger.Mailbox
+	origins  *origins
+	suspects map[ledger.Key]bool // messages at which a session broke: tried last
+}
+
+// Open prepares a line: it opens the folder, verifies that messages can be
+// moved into it, and finishes what a crash interrupted. Nothing of it needs
+// the network.
+func Open(s Shared, job Job) (*Line, error) {
+	l := &Line{shared: s, job: job, progress: job.Progress, origins: newOrigins(job.Protocol, job.Account, job.Mailbox), suspects: map[ledger.Key]bool{}}
+	l.log = job.Log.With("account", job.Account)
+	if l.progress == nil {
+		l.progress = noProgress{}
+	}
+	var err error
+	if l.folder, err = maildir.Open(s.Root.Dir, filepath.Join(s.Root.Dir, job.Folder), s.Syncer); err != nil {
+		return nil, &LocalError{err}
+	}
+	if err = l.prepare(); err != nil {
+		l.folder.Close()
+		return nil, &LocalError{err}
+	}
+	return l, nil
+}
+
+func (l *Line) prepare() (err error) {
+	if err := l.folder.Probe(); err != nil {
+		return err
+	}
+	if l.known, err = l.shared.Root.Ledger.Mailbox(l.id()); err != nil {
+		return err
+	}
+	if err := l.recover(time.Now()); err != nil {
+		return fmt.Errorf("recover: %w", err)
+	}
+	return nil
+}
+
+func (l *Line) id() string {
+	return l.job.Protocol + "\x00" + l.job.Account + "\x00" + l.job.Mailbox
+}
+
+// Close gives the folder back.
+func (l *Line) Close() error { return l.folder.Close() }
+
+// maxSessions bounds how often one pass dials again after a session that broke
+// while messages were on their way.
+const maxSessions = 5
+
+// Pass fetches what is new. If a session breaks at a message, the next one
+// asks for it last; if it breaks there again, the message is set aside and
+// gets a session of its own, so that it does not keep others from coming.
+func (l *Line) Pass(ctx context.Context, dial func(context.Context) (Source, error)) (Result, error) {
+	var total Result
+	var broken bool
+	for n := 1; ; n++ {
+		breaking, err := l.dialled(ctx, dial, &total, false)
+		var at *brokenError
+		switch {
+		case err == nil && breaking && ctx.Err() == nil:
+			l.retryBreaking(ctx, dial, &total)
+			return total, nil
+		case err == nil:
+			return total, nil
+		case !errors.As(err, &at) || n == maxSessions:
+			return total, err
+		}
+		if l.suspects[at.want.key] {
+			total.Aside = append(total.Aside, l.setAside(at.want, at.err, true))
+			if err := l.commit(l.known.Save); err != nil {
+				return total, err
+			}
+		} else if broken && total.Delivered == 0 {
+			return total, err // not one message: it is the line, not the messages
+		}
+		l.suspects[at.want.key] = true
+		broken = true
+		l.log.Info("session broke, dialling again", "uid", at.want.uid, "err", at.err)
+	}
+}
+
+// retryBreaking asks, in a session of their own, for messages at which
+// sessions broke.
+func (l *Line) retryBreaking(ctx context.Context, dial func(context.Context) (Source, error), total *Result) {
+	_, err := l.dialled(ctx, dial, total, true)
+	var at *brokenError
+	if errors.As(err, &at) {
+		l.setAside(at.want, at.err, true)
+		err = l.commit(l.known.Save)
+	}
+	if err != nil {
+		l.log.Warn("messages set aside could not be tried again", "err", err)
+	}
+	total.Aside = nil
+	l.known.EachAside(func(_ ledger.Key, a ledger.Aside) {
+		total.Aside = append(total.Aside, Aside{UID: a.UID, Err: errors.New(a.Reason), Tries: a.Tries})
+	})
+}
+
+// dialled runs one session.
+func (l *Line) dialled(ctx context.Context, dial func(context.Context) (Source, error), total *Result, breaking bool) (more bool, err error) {
+	if len(l.shared.Root.Ledger.Open(l.id())) > 0 {
+		if err := l.recover(time.Now()); err != nil {
+			return false, &LocalError{fmt.Errorf("recover: %w", err)}
+		}
+	}
+	src, err := dial(ctx)
+	if err != nil {
+		return false, err
+	}
+	more, err = l.session(ctx, src, total, breaking)
+	if err != nil {
+		src.Abort()
+	}
+	return more, err
+}
+
+// brokenError is the end of a session while a message was on its way.
+type brokenError struct {
+	err  error
+	want *want
+}
+
+func (e *brokenError) Error() string { return e.err.Error() }
+func (e *brokenError) Unwrap() error { return e.err }
+
+// session walks the line once. more: there are messages left that need a
+// session of their own.
+func (l *Line) session(ctx context.Context, src Source, total *Result, breaking bool) (more bool, err error) {
+	p, err := l.choose(ctx, src, breaking)
+	if err != nil {
+		return false, fmt.Errorf("list messages: %w", err)
+	}
+	total.Listed, total.Wanted, total.TooLarge = p.listed, max(total.Wanted, len(p.want)), p.tooLarge
+	total.Aside = nil
+	if err := l.retrieve(ctx, src, p, total); err != nil {
+		return false, err
+	}
+	total.Aside = p.aside
+	l.forget(p)
+	if l.known.Changed() {
+		if err := l.commit(l.known.Save); err != nil {
+			return false, err
+		}
+	}
+	return p.breaking, l.dispose(ctx, src, p, total)
+}
+
+// setAside notes that a message could not be fetched.
+func (l *Line) setAside(w *want, err error, breaks bool) Aside {
+	a := l.known.SetAside(w.key, w.uid, err.Error(), breaks, time.Now())
+	l.log.Warn("message set aside, it is tried again later", "uid", w.uid, "number", w.Number, "tries", a.Tries, "err", err)
+	return Aside{UID: w.uid, Err: err, Tries: a.Tries}
+}
+
+// raise is called before the first delivery.
+func (l *Line) raise() error {
+	if err := l.shared.Root.Raise(); err != nil {
+		return &LocalError{err}
+	}
+	return nil
+}
+
+func (l *Line) commit(change func(*ledger.Tx) error) error {
+	if err := l.shared.Root.Ledger.Commit(change); err != nil {
+		return &LocalError{err}
+	}
+	return nil
+}

@@ -1,0 +1,85 @@
+package fetch
+
+import (
+	"time"
+
+	"postrider/ledger"
+)
+
+// dropKnown takes out the messages that turn out, by their content, to have
+// been delivered before: under another identifier, with another announced
+// size, or from a server that gives no identifiers. Each content on record
+// stands for one message only, so that of two equal messages that are new one
+// is never taken for the other.
+func (d *delivery) dropKnown(items []*item) ([]*item, error) {
+	kept := items[:0]
+	for i, it := range items {
+		known, err := d.wasDelivered(it)
+		if err != nil {
+			return nil, d.giveUp(append(kept, items[i:]...), err)
+		}
+		if !known {
+			kept = append(kept, it)
+			continue
+		}
+		d.line.log.Debug("delivered before", "uid", it.uid, "number", it.Number)
+		d.total.Matched++
+		d.line.progress.Message()
+		it.discard(d.line)
+	}
+	return kept, nil
+}
+
+func (d *delivery) wasDelivered(it *item) (bool, error) {
+	content := digest(it.file)
+	if it.noUID && d.identifyByContent(it, content) {
+		return true, nil
+	}
+	if len(it.candidates) > 0 {
+		digests, err := d.line.known.Digests(it.candidates)
+		if err != nil {
+			return false, &LocalError{err}
+		}
+		for i, place := range it.candidates {
+			if digests[i] == content && d.plan.number(place) == 0 {
+				d.line.known.SetOctets(place, it.Octets)
+				d.plan.see(place, it.Number)
+				return true, nil
+			}
+		}
+	}
+	places := d.plan.gone[content]
+	if len(places) == 0 {
+		return false, nil
+	}
+	d.plan.gone[content] = places[1:]
+	if d.plan.number(places[0]) != 0 {
+		return d.wasDelivered(it) // another message of this list has it by now
+	}
+	old, _ := d.line.known.At(places[0])
+	d.line.known.Forget(places[0])
+	old.Key, old.Octets, old.Content = it.key, it.Octets, content
+	d.plan.see(d.line.known.Add(old), it.Number)
+	return true, nil
+}
+
+// identifyByContent gives a message without identifier its key: the content,
+// and how many of the same content came before it in this session.
+func (d *delivery) identifyByContent(it *item, content ledger.Digest) bool {
+	for {
+		n := d.plan.same[content]
+		d.plan.same[content]++
+		it.key = d.line.origins.byContent(content, n)
+		place, known := d.line.known.Find(it.key)
+		if !known {
+			place, known = d.line.known.Adopt(it.key, it.Octets, time.Now())
+		}
+		if known && d.plan.number(place) != 0 {
+			continue
+		}
+		if known {
+			d.plan.see(place, it.Number)
+		}
+		return known
+	}
+}

@@ -1,0 +1,153 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"postrider/ledger"
+	"postrider/maildir"
+)
+
+// item is a message on its way from the server to the folder.
+type item struct {
+	*want
+	file   *maildir.File
+	unique string
+	got    int64 // octets that arrived
+	large  bool  // more than the account allows: the rest is thrown away
+	err    error // why it was not fetched; then there is no file
+}
+
+// receiver puts what arrives into files in tmp/ and hands finished ones to the
+// delivery. It runs on the goroutine of the session.
+type receiver struct {
+	line     *Line
+	ctx      context.Context
+	plan     *plan
+	delivery *delivery
+	now      *item // between Begin and End
+	next     int   // index of the first message of which the end was not seen
+}
+
+// retrieve streams the wanted messages and returns when all that arrived whole
+// is delivered, also after an error.
+func (l *Line) retrieve(ctx context.Context, src Source, p *plan, total *Result) error {
+	if len(p.want) == 0 {
+		return nil
+	}
+	requests := make([]Request, len(p.want))
+	for i := range p.want {
+		requests[i] = p.want[i].Request
+	}
+	r := &receiver{line: l, ctx: ctx, plan: p, delivery: l.startDelivery(p, total)}
+	err := src.Retrieve(ctx, requests, r)
+	if r.now != nil {
+		r.drop(r.now)
+	}
+	local := r.delivery.finish()
+	var broken *LocalError
+	switch {
+	case local != nil:
+		return &LocalError{local}
+	case errors.As(err, &broken):
+		return err
+	case err != nil && ctx.Err() == nil && r.next < len(p.want):
+		return &brokenError{err, &p.want[r.next]}
+	}
+	return err
+}
+
+// Begin implements Receiver.
+func (r *receiver) Begin(i int) (io.Writer, error) {
+	select {
+	case r.line.shared.Slots <- struct{}{}:
+	case <-r.ctx.Done():
+		return nil, r.ctx.Err()
+	case <-r.delivery.stopped:
+		return nil, &LocalError{errors.New("delivery has stopped")}
+	}
+	w := &r.plan.want[i]
+	it := &item{want: w, unique: r.line.shared.Names.Unique(time.Now())}
+	file, err := r.line.folder.Create(maildir.Temporary(it.unique, w.key))
+	if err != nil {
+		<-r.line.shared.Slots
+		return nil, &LocalError{err}
+	}
+	it.file = file
+	r.now = it
+	return r, nil
+}
+
+// Write implements io.Writer for the message that is arriving.
+func (r *receiver) Write(p []byte) (int, error) {
+	it := r.now
+	it.got += int64(len(p))
+	r.line.progress.Octets(int64(len(p)))
+	if max := r.line.job.MaxSize; max > 0 && it.got > max {
+		it.large = true
+	}
+	if it.large {
+		return len(p), nil
+	}
+	if _, err := it.file.Write(p); err != nil {
+		return 0, &LocalError{err}
+	}
+	return len(p), nil
+}
+
+// End implements Receiver.
+func (r *receiver) End(i int, err error) error {
+	it := r.now
+	r.now = nil
+	r.next = i + 1
+	w := &r.plan.want[i]
+	switch {
+	case err == nil && it == nil:
+		err = ErrEmpty
+	case err == nil && it.large:
+		err = ErrTooLarge
+	case err == nil && it.got == 0 && w.Octets != 0:
+		err = ErrEmpty
+	}
+	if err != nil && it != nil {
+		r.drop(it)
+		if !it.large && !errors.Is(err, ErrEmpty) && !errors.Is(err, ErrTooLarge) {
+			// It broke off in the middle, and the session with it: Retrieve is going to say so.
+			r.next = i
+			return nil
+		}
+	}
+	if err != nil {
+		r.delivery.add(&item{want: w, err: err})
+		return nil
+	}
+	if err := it.file.Finish(); err != nil {
+		r.drop(it)
+		return &LocalError{err}
+	}
+	r.delivery.add(it)
+	return nil
+}
+
+func (r *receiver) drop(it *item) {
+	it.discard(r.line)
+	r.now = nil
+}
+
+// discard removes the file of a message that is not delivered.
+func (it *item) discard(l *Line) {
+	if it.file == nil {
+		return
+	}
+	if err := it.file.Abort(); err != nil {
+		l.log.Warn("unfinished message stays in tmp/", "name", it.file.Tmp, "err", err)
+	}
+	<-l.shared.Slots
+}
+
+func digest(f *maildir.File) ledger.Digest {
+	sum := f.Sum()
+	return ledger.Digest(sum[:16])
+}
