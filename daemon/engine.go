@@ -1,0 +1,215 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"postrider/auth"
+	"postrider/configs"
+	"postrider/fetch"
+	"postrider/ledger"
+	"postrider/maildir"
+)
+
+const (
+	syncsAtOnce = 16
+	openFiles   = 512 // in tmp/, over all accounts
+)
+
+var errNoIMAP = errors.New("this version of postrider does not receive by IMAP yet (use pop3 where the provider has it)")
+
+// Options are what an Engine needs of the world.
+type Options struct {
+	Config    *configs.Config
+	Log       *slog.Logger
+	StateHome string       // $XDG_STATE_HOME
+	Environ   auth.Environ // for password commands and credentials
+	Hostname  string
+	NewRoot   bool                                // take a root that has lost its state for a new one
+	Progress  func(account string) fetch.Progress // may be nil
+}
+
+// Engine is an opened root and the accounts that are fetched into it.
+type Engine struct {
+	options Options
+	shared  fetch.Shared
+	jobs    []*job
+}
+
+// job fetches one remote mailbox.
+type job struct {
+	account string
+	line    *fetch.Line
+	dial    func(context.Context) (fetch.Source, error)
+	err     error // why the job cannot run
+}
+
+// Open locks and opens the root and prepares the named accounts, all of them
+// if none is named; recovery is done when it returns, and no network was used.
+// An account that cannot be prepared keeps none of the others from running.
+func Open(o Options, accounts []string) (*Engine, error) {
+	chosen, err := choose(o.Config, accounts)
+	if err != nil {
+		return nil, err
+	}
+	root, err := ledger.OpenRoot(o.Config.Maildir, ledger.RootOptions{
+		Identities: filepath.Join(o.StateHome, "postrider", "roots"), Accept: o.NewRoot, Keys: maildir.Keys,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if root.Rebuilt > 0 {
+		o.Log.Warn("the ledger was rebuilt from the names of delivered messages", "messages", root.Rebuilt)
+	}
+	e := &Engine{options: o, shared: fetch.Shared{
+		Root: root, Names: maildir.NewNamer(o.Hostname), Syncer: maildir.NewSyncer(syncsAtOnce), Slots: make(chan struct{}, openFiles),
+	}}
+	for _, a := range chosen {
+		switch {
+		case a.POP3 != nil:
+			e.jobs = append(e.jobs, e.pop3Job(a))
+		case a.IMAP != nil:
+			e.jobs = append(e.jobs, &job{account: a.Name, err: errNoIMAP})
+		}
+	}
+	return e, nil
+}
+
+// UnknownAccountError names an account that the configuration does not have,
+// or one that receives nothing.
+type UnknownAccountError struct{ Name, Problem string }
+
+func (e *UnknownAccountError) Error() string { return fmt.Sprintf("account %q %s", e.Name, e.Problem) }
+
+func choose(c *configs.Config, names []string) ([]configs.Account, error) {
+	if len(names) == 0 {
+		return c.Accounts, nil
+	}
+	var chosen []configs.Account
+	taken := map[string]bool{}
+	for _, name := range names {
+		found := false
+		for _, a := range c.Accounts {
+			if a.Name != name {
+				continue
+			}
+			found = true
+			if a.POP3 == nil && a.IMAP == nil {
+				return nil, &UnknownAccountError{name, "has neither imap nor pop3: there is nothing to fetch"}
+			}
+			if !taken[name] {
+				chosen = append(chosen, a)
+			}
+			taken[name] = true
+		}
+		if !found {
+			return nil, &UnknownAccountError{name, "is not in " + c.File}
+		}
+	}
+	return chosen, nil
+}
+
+func (e *Engine) pop3Job(a configs.Account) *job {
+	j := &job{account: a.Name}
+	dialer, err := newDialer(a.POP3.Server)
+	if err != nil {
+		j.err = err
+		return j
+	}
+	account := &pop3Account{dialer: dialer, login: newLogin(a, e.options.Environ), box: *a.POP3,
+		memory: ledgerMemory{e.shared.Root.Ledger, strings.Join([]string{"pop3", a.Name, a.User, a.POP3.Host, fmt.Sprint(a.POP3.Port), a.POP3.Auth}, "\x00")}}
+	j.dial = account.dial
+	work := fetch.Job{
+		Protocol: "pop3", Account: a.Name, Mailbox: "INBOX", Folder: deliverTo(a.POP3.DeliverTo, a.Name, "INBOX"),
+		OnServer: fetch.Disposal{Delete: a.POP3.OnServer.Action == configs.Delete, After: a.POP3.OnServer.After},
+		MaxSize:  a.POP3.MaxSize, Log: e.options.Log,
+	}
+	if e.options.Progress != nil {
+		work.Progress = e.options.Progress(a.Name)
+	}
+	j.line, j.err = fetch.Open(e.shared, work)
+	return j
+}
+
+func deliverTo(pattern, account, folder string) string {
+	return filepath.FromSlash(strings.NewReplacer("{account}", account, "{folder}", folder).Replace(pattern))
+}
+
+// ledgerMemory keeps a fact about a server in the ledger.
+type ledgerMemory struct {
+	ledger *ledger.Ledger
+	name   string
+}
+
+func (m ledgerMemory) recall() ([]byte, error) { return m.ledger.Memory(m.name) }
+
+func (m ledgerMemory) remember(value []byte) error {
+	return m.ledger.Commit(func(t *ledger.Tx) error { return t.Remember(m.name, value) })
+}
+
+// Report is what became of one account in one pass.
+type Report struct {
+	Account string
+	Result  fetch.Result
+	Err     error
+	Took    time.Duration
+}
+
+// Fetch makes one pass over every account, all beside each other, and calls
+// each with the report of every one as it ends, from one goroutine at a time.
+func (e *Engine) Fetch(ctx context.Context, each func(Report)) {
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	for _, j := range e.jobs {
+		wg.Go(func() {
+			r := j.pass(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			each(r)
+		})
+	}
+	wg.Wait()
+}
+
+func (j *job) pass(ctx context.Context) Report {
+	start := time.Now()
+	r := Report{Account: j.account, Err: j.err}
+	if r.Err == nil {
+		r.Result, r.Err = j.line.Pass(ctx, j.dial)
+	}
+	r.Took = time.Since(start)
+	return r
+}
+
+// Close ends the engine after Fetch has returned.
+func (e *Engine) Close() error {
+	var errs []error
+	for _, j := range e.jobs {
+		if j.line != nil {
+			errs = append(errs, j.line.Close())
+		}
+	}
+	return errors.Join(append(errs, e.shared.Root.Close())...)
+}
+
+// StateHome returns the directory for state that is not in the root:
+// $XDG_STATE_HOME, or ~/.local/state.
+func StateHome(getenv func(string) string) (string, error) {
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state"), nil
+	}
+	if home, err := os.UserHomeDir(); err == nil && filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state"), nil
+	}
+	return "", errors.New("find state directory: neither XDG_STATE_HOME nor HOME is set to an absolute path")
+}

@@ -1,0 +1,45 @@
+package daemon
+
+import (
+	"postrider/auth"
+	"postrider/configs"
+)
+
+// login is who an account is. Its password is asked for once and serves all
+// its sessions.
+type login struct {
+	user     string
+	password *auth.Password // nil: a client certificate says it all
+}
+
+func newLogin(a configs.Account, env auth.Environ) *login {
+	l := &login{user: a.User}
+	if !a.Password.IsZero() {
+		s := a.Password
+		l.password = auth.NewPassword(auth.Source{Literal: s.Literal, File: s.File, Env: s.Env, Credential: s.Credential, Command: s.Command}, env)
+	}
+	return l
+}
+
+func (l *login) credentials(s configs.Server) auth.Credentials {
+	c := auth.Credentials{User: l.user, Host: s.Host, Port: s.Port, ClientCert: s.ClientCert != ""}
+	if l.password != nil {
+		c.Password = l.password.Get
+	}
+	return c
+}
+
+// policy: without TLS the configuration has been checked to allow it for this
+// host, which otherwise is a loopback one.
+func policy(s configs.Server, overTLS bool) auth.Policy {
+	return auth.Policy{Auth: s.Auth, Secure: overTLS || s.TLS == "none"}
+}
+
+// LoginError is a login that the server, or our own rules, refused.
+type LoginError struct {
+	Server string
+	Err    error
+}
+
+func (e *LoginError) Error() string { return e.Server + ": log in: " + e.Err.Error() }
+func (e *LoginError) Unwrap() error { return e.Err }

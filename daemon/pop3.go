@@ -1,0 +1,278 @@
+package daemon
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+
+	"postrider/auth"
+	"postrider/configs"
+	"postrider/fetch"
+	"postrider/pop3"
+)
+
+// pop3Account dials a POP3 server and logs in.
+type pop3Account struct {
+	dialer *dialer
+	login  *login
+	box    configs.Mailbox
+	memory memory
+}
+
+// memory keeps facts between sessions and runs.
+type memory interface {
+	recall() ([]byte, error)
+	remember([]byte) error
+}
+
+// pop3Memory is what an earlier session over TLS has shown. It decides only
+// what is sent ahead; the server's answer to CAPA is asked for all the same,
+// and has the last word.
+type pop3Memory struct {
+	Mechanism string `json:"mechanism"` // "" if nothing can be sent ahead
+}
+
+func (a *pop3Account) address() string {
+	return net.JoinHostPort(a.box.Host, strconv.Itoa(a.box.Port))
+}
+
+// dial returns a session that is logged in. If what was sent ahead did not
+// suit the server any more, it is forgotten and a second session goes one step
+// at a time.
+func (a *pop3Account) dial(ctx context.Context) (fetch.Source, error) {
+	known := a.recall()
+	src, err := a.session(ctx, known)
+	if err == nil || known.Mechanism == "" || !stumbled(err) || ctx.Err() != nil {
+		return src, err
+	}
+	if err := a.memory.remember(nil); err != nil {
+		return nil, err
+	}
+	return a.session(ctx, pop3Memory{})
+}
+
+// stumbled tells whether sending ahead may be the reason for a failure.
+func stumbled(err error) bool {
+	var protocol *pop3.ProtocolError
+	var conn *pop3.ConnError
+	return errors.Is(err, pop3.ErrAhead) || errors.As(err, &protocol) || errors.As(err, &conn) && conn.Timeout()
+}
+
+func (a *pop3Account) recall() (known pop3Memory) {
+	text, err := a.memory.recall()
+	if err != nil || json.Unmarshal(text, &known) != nil {
+		return pop3Memory{}
+	}
+	return known
+}
+
+func (a *pop3Account) session(ctx context.Context, known pop3Memory) (fetch.Source, error) {
+	conn, err := a.dialer.dial(ctx)
+	if err != nil {
+		return nil, err
+	}
+	options := pop3.Options{Timeout: a.box.Timeout}
+	c, err := pop3.New(ctx, conn, options)
+	if err != nil {
+		return nil, &ServerError{a.address(), fmt.Errorf("begin session: %w", err)}
+	}
+	s := &pop3Source{account: a, client: c, known: known}
+	if err := s.begin(ctx); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// pop3Source is a session as package fetch sees it.
+type pop3Source struct {
+	account *pop3Account
+	client  *pop3.Client
+	known   pop3Memory // what was sent ahead, if anything
+	shown   pop3Memory // what this session has shown
+	marked  bool       // messages are marked as deleted
+}
+
+// begin brings the session to the TRANSACTION state.
+func (s *pop3Source) begin(ctx context.Context) error {
+	if s.known.Mechanism != "" {
+		if err := s.sendAhead(ctx); err != nil {
+			return s.loggedIn(err)
+		}
+	}
+	if s.account.box.TLS == "starttls" {
+		// Whatever the server says about itself before TLS could be anybody's word: it is not asked.
+		if err := s.client.StartTLS(ctx, s.account.dialer.tls); err != nil {
+			return s.failed("begin TLS", err)
+		}
+	}
+	caps, err := s.client.Capabilities(ctx)
+	if err != nil {
+		return s.failed("ask for capabilities", err)
+	}
+	if caps.UTF8 {
+		// Otherwise the server may rewrite headers in UTF-8, which would not be the message any more.
+		if err := s.client.UTF8(ctx); err != nil {
+			return s.failed("ask for UTF-8", err)
+		}
+	}
+	return s.logIn(ctx, caps)
+}
+
+// sendAhead is for implicit TLS only: nothing is known of a server before it
+// has proved who it is.
+func (s *pop3Source) sendAhead(ctx context.Context) error {
+	steps := []pop3.Ahead{pop3.AheadCapabilities()}
+	credentials := s.account.login.credentials(s.account.box.Server)
+	choice, err := auth.Choose(ctx, policy(s.account.box.Server, true), credentials, s.known.offered(), s.known.Mechanism == auth.CommandUser)
+	if err != nil {
+		return err
+	}
+	switch {
+	case choice.Client != nil:
+		steps = append(steps, pop3.AheadAuth(choice.Client))
+	default:
+		password, err := credentials.Password(ctx)
+		if err != nil {
+			return err
+		}
+		steps = append(steps, pop3.AheadLogin(credentials.User, password))
+	}
+	return s.client.Ahead(ctx, append(steps, pop3.AheadListing())...)
+}
+
+func (m pop3Memory) offered() []string {
+	if m.Mechanism == auth.CommandUser {
+		return nil
+	}
+	return []string{m.Mechanism}
+}
+
+func (s *pop3Source) logIn(ctx context.Context, caps pop3.Capabilities) error {
+	server := s.account.box.Server
+	credentials := s.account.login.credentials(server)
+	// A server without CAPA has USER; one that lists nothing to log in with mostly has it too.
+	plainCommand := caps.USER || len(caps.SASL()) == 0
+	choice, err := auth.Choose(ctx, policy(server, server.TLS != "none"), credentials, caps.SASL(), plainCommand)
+	if err != nil {
+		return s.refused(err)
+	}
+	if err := s.authenticate(ctx, choice, credentials); err != nil {
+		return err
+	}
+	if server.TLS == "implicit" && caps.Pipelining && !caps.UTF8 && (choice.Mechanism == "PLAIN" || choice.Mechanism == auth.CommandUser) {
+		s.shown.Mechanism = choice.Mechanism
+	}
+	return nil
+}
+
+func (s *pop3Source) authenticate(ctx context.Context, choice auth.Choice, c auth.Credentials) error {
+	if choice.Client != nil {
+		err := s.client.Auth(ctx, choice.Client)
+		if err == nil {
+			err = auth.Finished(choice.Client)
+		} else if told := auth.Refusal(choice.Client); told != nil {
+			err = fmt.Errorf("%w (%w)", err, told)
+		}
+		return s.loggedIn(err)
+	}
+	if c.Password == nil {
+		return s.refused(errors.New("there is no password"))
+	}
+	password, err := c.Password(ctx)
+	if err != nil {
+		return s.refused(err)
+	}
+	if choice.Mechanism != auth.CommandAPOP {
+		return s.loggedIn(s.client.Login(ctx, c.User, password))
+	}
+	digest, err := auth.APOP(s.client.Timestamp(), password)
+	if err != nil {
+		return s.refused(err)
+	}
+	return s.loggedIn(s.client.APOP(ctx, c.User, digest))
+}
+
+// loggedIn sorts what came of a login: nil, a refusal, or a failure that says
+// nothing about the password.
+func (s *pop3Source) loggedIn(err error) error {
+	var reply *pop3.ReplyError
+	var own *auth.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &reply) && reply.LoginRefused():
+		if p := s.account.login.password; p != nil {
+			p.Forget()
+		}
+		return s.refused(err)
+	case errors.As(err, &own):
+		return s.refused(err)
+	}
+	return s.failed("log in", err)
+}
+
+func (s *pop3Source) refused(err error) error {
+	return &LoginError{s.account.address(), err}
+}
+
+func (s *pop3Source) failed(doing string, err error) error {
+	return &ServerError{s.account.address(), fmt.Errorf("%s: %w", doing, err)}
+}
+
+// List implements fetch.Source.
+func (s *pop3Source) List(ctx context.Context, each func(fetch.Item) error) (fetch.Listing, error) {
+	listed, err := s.client.Listing(ctx, func(it pop3.Item) error { return each(fetch.Item(it)) })
+	if err != nil {
+		return fetch.Listing{}, s.failed("list", err)
+	}
+	return fetch.Listing{Complete: listed.Malformed == 0}, nil
+}
+
+// Retrieve implements fetch.Source.
+func (s *pop3Source) Retrieve(ctx context.Context, want []fetch.Request, r fetch.Receiver) error {
+	requests := make([]pop3.Request, len(want))
+	for i, w := range want {
+		requests[i] = pop3.Request(w)
+	}
+	if err := s.client.Retrieve(ctx, requests, r); err != nil {
+		return s.failed("retrieve", err)
+	}
+	return nil
+}
+
+// Dispose implements fetch.Source.
+func (s *pop3Source) Dispose(ctx context.Context, numbers []int, each func(number int, err error)) error {
+	s.marked = true
+	if err := s.client.Delete(ctx, numbers, each); err != nil {
+		return s.failed("delete", err)
+	}
+	return nil
+}
+
+// Close implements fetch.Source. The reply to QUIT matters only where messages
+// were marked as deleted.
+func (s *pop3Source) Close(ctx context.Context) error {
+	if s.marked {
+		if err := s.client.Quit(ctx); err != nil {
+			return s.failed("end session", err)
+		}
+	} else {
+		// Nothing depends on how it ends: what was fetched is delivered.
+		_ = s.client.Leave()
+	}
+	if s.shown != s.known {
+		text, err := json.Marshal(s.shown)
+		if err != nil {
+			return err
+		}
+		return s.account.memory.remember(text)
+	}
+	return nil
+}
+
+// Abort implements fetch.Source.
+func (s *pop3Source) Abort() { s.client.Close() }
