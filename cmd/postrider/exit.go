@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"postrider/daemon"
+	"postrider/fetch"
+	"postrider/ledger"
+)
+
+// Exit codes, those of sysexits(3) where there is one.
+const (
+	exitOK          = 0
+	exitFailed      = 1 // for good
+	exitUsage       = 64
+	exitUnavailable = 69 // a server, or the daemon
+	exitCantCreate  = 73
+	exitIO          = 74
+	exitTemporary   = 75 // trying again may help
+	exitNoPerm      = 77 // login refused, or no permission
+	exitConfig      = 78
+)
+
+// exitCode is the one place that decides it.
+func exitCode(err error) int {
+	var (
+		usage   usageError
+		unknown *daemon.UnknownAccountError
+		config  configError
+		login   *daemon.LoginError
+		lost    *ledger.LostError
+		damage  *ledger.DamageError
+		local   *fetch.LocalError
+		server  *daemon.ServerError
+		asides  asideError
+	)
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &usage), errors.As(err, &unknown):
+		return exitUsage
+	case errors.As(err, &config):
+		return exitConfig
+	case errors.Is(err, ledger.ErrLocked), errors.Is(err, context.Canceled):
+		return exitTemporary
+	case errors.As(err, &lost), errors.As(err, &damage):
+		return exitIO
+	case errors.As(err, &login):
+		return exitNoPerm
+	case errors.Is(err, fs.ErrPermission):
+		return exitNoPerm
+	case errors.As(err, &local), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EDQUOT):
+		return exitIO
+	case errors.As(err, &server):
+		return exitUnavailable
+	case errors.As(err, &asides):
+		return exitTemporary
+	case isPath(err):
+		return exitCantCreate
+	}
+	return exitFailed
+}
+
+func isPath(err error) bool {
+	var path *fs.PathError
+	return errors.As(err, &path)
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+	"golang.org/x/term"
+
+	"postrider/daemon"
+	"postrider/fetch"
+)
+
+// linePause is how often a long fetch says how far it is where there is no
+// terminal.
+const linePause = 10 * time.Second
+
+// progress shows how a fetch goes on: bars on a terminal, lines elsewhere.
+type progress struct {
+	bars   *mpb.Progress // nil: no terminal
+	quiet  bool
+	stdout io.Writer
+	stderr io.Writer
+}
+
+func (p *program) newProgress(quiet bool) *progress {
+	show := &progress{quiet: quiet, stdout: p.stdout, stderr: p.stderr}
+	if f, ok := p.stderr.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
+		show.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
+	}
+	return show
+}
+
+// log is where log lines go: above the bars, if there are any.
+func (s *progress) log() io.Writer {
+	if s.bars != nil {
+		return s.bars
+	}
+	return s.stderr
+}
+
+// account returns what one account reports its progress to.
+func (s *progress) account(name string) fetch.Progress {
+	switch {
+	case s.quiet:
+		return nil
+	case s.bars != nil:
+		return &bar{bars: s.bars, name: name}
+	}
+	return &lines{out: s.stdout, name: name}
+}
+
+// done says what became of an account in which something happened.
+func (s *progress) done(r daemon.Report) {
+	if s.quiet || r.Result.Delivered == 0 && r.Result.Disposed == 0 {
+		return
+	}
+	out := s.stdout
+	if s.bars != nil {
+		out = s.bars
+	}
+	fmt.Fprintf(out, "%s: %s (%s) in %s\n", r.Account, count(r.Result.Delivered, "new message"), octets(r.Result.Octets), r.Took.Round(10*time.Millisecond))
+}
+
+// wait ends the display.
+func (s *progress) wait() {
+	if s.bars != nil {
+		s.bars.Shutdown()
+	}
+}
+
+// bar is the progress of one account on a terminal. It appears when there is
+// something to fetch.
+type bar struct {
+	bars *mpb.Progress
+	name string
+
+	bar      *mpb.Bar
+	total    int64 // octets
+	wanted   atomic.Int64
+	messages atomic.Int64
+}
+
+func (b *bar) Wanted(messages int, octets int64) {
+	if messages == 0 {
+		return
+	}
+	b.wanted.Store(b.messages.Load() + int64(messages))
+	if b.bar != nil {
+		b.total = b.bar.Current() + octets
+		b.bar.SetTotal(b.total, false)
+		return
+	}
+	b.total = max(octets, 1)
+	b.bar = b.bars.New(b.total, mpb.BarStyle().Rbound("]"),
+		mpb.PrependDecorators(
+			decor.Name(b.name, decor.WCSyncSpaceR),
+			decor.Any(func(decor.Statistics) string {
+				return fmt.Sprintf("%d/%d messages", b.messages.Load(), b.wanted.Load())
+			}, decor.WCSyncSpace),
+		),
+		mpb.AppendDecorators(
+			decor.Counters(decor.SizeB1000(0), "% .1f / % .1f", decor.WCSyncSpace),
+			decor.AverageSpeed(decor.SizeB1000(0), "% .1f", decor.WCSyncSpace),
+			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"),
+		),
+	)
+}
+
+func (b *bar) Octets(n int64) {
+	if b.bar != nil {
+		b.bar.IncrInt64(n)
+	}
+}
+
+func (b *bar) Message() {
+	if n := b.messages.Add(1); b.bar != nil && n >= b.wanted.Load() {
+		b.bar.SetTotal(-1, true) // announced sizes are hints: it is done when the messages are
+	}
+}
+
+// lines is the progress of one account where there is no terminal.
+type lines struct {
+	out  io.Writer
+	name string
+
+	mu       sync.Mutex
+	said     time.Time
+	wanted   int
+	messages int
+	octets   int64
+}
+
+func (l *lines) Wanted(messages int, n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if messages > 0 {
+		l.wanted = l.messages + messages
+		l.said = time.Now()
+		fmt.Fprintf(l.out, "%s: %s to fetch (%s)\n", l.name, count(messages, "message"), octets(n))
+	}
+}
+
+func (l *lines) Octets(n int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.octets += n
+	if time.Since(l.said) >= linePause {
+		l.said = time.Now()
+		fmt.Fprintf(l.out, "%s: %d of %d messages, %s so far\n", l.name, l.messages, l.wanted, octets(l.octets))
+	}
+}
+
+func (l *lines) Message() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.messages++
+}

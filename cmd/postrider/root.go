@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"postrider/configs"
+)
+
+// world is what the program sees of its surroundings; tests bring their own.
+type world struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	environ        []string
+}
+
+// program is one run of the command.
+type program struct {
+	world
+	configFile string // of -c
+}
+
+// run carries out one command line and returns the exit code.
+func run(ctx context.Context, args []string, w world) int {
+	p := &program{world: w}
+	root := p.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err != nil {
+		for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
+			fmt.Fprintf(w.stderr, "postrider: %s\n", printable(line))
+		}
+	}
+	return exitCode(err)
+}
+
+func (p *program) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "postrider",
+		Short: "Carry mail between servers and local Maildirs",
+		Long: `postrider collects mail from POP3 and IMAP accounts into local Maildir folders.
+Nothing is lost and nothing comes twice, whatever happens to the process, the
+disk, the line or the server.
+
+The configuration is looked for in -c FILE, $POSTRIDER_CONFIG,
+$XDG_CONFIG_HOME/postrider/config.yaml (~/.config) and
+/etc/postrider/config.yaml.`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(c *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError{fmt.Errorf("unknown verb %q (see `postrider help`)", args[0])}
+			}
+			return c.Help()
+		},
+	}
+	root.SetIn(p.stdin)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.PersistentFlags().StringVarP(&p.configFile, "config", "c", "", "configuration `FILE`")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(p.fetch(), p.check(), p.version())
+	root.CompletionOptions.HiddenDefaultCmd = false
+	return root
+}
+
+// usageError is a command line that cannot be carried out.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+// load finds and reads the configuration.
+func (p *program) load() (*configs.Config, error) {
+	path, err := configs.Find(p.configFile, p.getenv)
+	if err != nil {
+		return nil, configError{err}
+	}
+	c, err := configs.Load(path)
+	if err != nil {
+		return nil, configError{err}
+	}
+	return c, nil
+}
+
+// configError is a configuration that is missing or wrong.
+type configError struct{ err error }
+
+func (e configError) Error() string { return e.err.Error() }
+func (e configError) Unwrap() error { return e.err }
+
+// accounts completes account names on the command line.
+func (p *program) accounts(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	c, err := p.load()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, a := range c.Accounts {
+		names = append(names, a.Name)
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
