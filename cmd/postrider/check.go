@@ -1,16 +1,24 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"postrider/auth"
+	"postrider/configs"
+	"postrider/daemon"
 )
 
 func (p *program) check() *cobra.Command {
-	return &cobra.Command{
-		Use:               "check [ACCOUNT...]",
-		Short:             "Check the configuration",
-		Long:              "Check reads the configuration and says all that is wrong with it, each with file, line and key.",
+	var online bool
+	c := &cobra.Command{
+		Use:   "check [ACCOUNT...]",
+		Short: "Check the configuration",
+		Long: `Check reads the configuration and says all that is wrong with it, each with
+file, line and key. With --online it also connects to the server of each named
+account, or of all, logs in and counts the messages; nothing is fetched.`,
 		ValidArgsFunction: p.accounts,
 		RunE: func(c *cobra.Command, accounts []string) error {
 			config, err := p.load()
@@ -23,7 +31,37 @@ func (p *program) check() *cobra.Command {
 				}
 			}
 			fmt.Fprintf(p.stdout, "%s is in order: %s\n", config.File, count(len(config.Accounts), "account"))
-			return nil
+			if !online {
+				return nil
+			}
+			return p.checkOnline(c, config, accounts)
 		},
 	}
+	c.Flags().BoolVar(&online, "online", false, "connect and log in as well")
+	return c
+}
+
+func (p *program) checkOnline(c *cobra.Command, config *configs.Config, accounts []string) error {
+	checks, err := daemon.CheckOnline(c.Context(), config, auth.Environ(p.environ), accounts)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, k := range checks {
+		if k.Err != nil {
+			errs = append(errs, fmt.Errorf("account %s: %w", k.Account, k.Err))
+			continue
+		}
+		fmt.Fprintf(p.stdout, "%s: logged in at %s, %s there\n", k.Account, k.Server, count(k.Messages, "message"))
+	}
+	return errors.Join(errs...)
+}
+
+func hasAccount(c *configs.Config, name string) bool {
+	for _, a := range c.Accounts {
+		if a.Name == name {
+			return true
+		}
+	}
+	return false
 }

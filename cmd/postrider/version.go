@@ -6,8 +6,6 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
-
-	"postrider/configs"
 )
 
 // release is set by the linker where a release is built.
@@ -33,13 +31,4 @@ func versionText() string {
 		return info.Main.Version
 	}
 	return "(devel)"
-}
-
-func hasAccount(c *configs.Config, name string) bool {
-	for _, a := range c.Accounts {
-		if a.Name == name {
-			return true
-		}
-	}
-	return false
 }

@@ -1,0 +1,82 @@
+package daemon
+
+import (
+	"context"
+
+	"postrider/auth"
+	"postrider/configs"
+	"postrider/fetch"
+)
+
+// Check is what trying an account online has shown.
+type Check struct {
+	Account  string
+	Server   string // host:port
+	Messages int    // on the server
+	Err      error
+}
+
+// CheckOnline connects to the server that each of the named accounts receives
+// from, logs in and lists, and fetches and changes nothing. It needs no root:
+// it may run beside a daemon. Accounts are tried beside each other; the
+// answers come in their order.
+func CheckOnline(ctx context.Context, c *configs.Config, env auth.Environ, accounts []string) ([]Check, error) {
+	chosen, err := choose(c, accounts)
+	if err != nil {
+		return nil, err
+	}
+	var receiving []configs.Account
+	for _, a := range chosen {
+		if a.POP3 != nil || a.IMAP != nil {
+			receiving = append(receiving, a)
+		}
+	}
+	checks := make([]Check, len(receiving))
+	done := make(chan struct{})
+	for i, a := range receiving {
+		go func() {
+			checks[i] = checkAccount(ctx, a, env)
+			done <- struct{}{}
+		}()
+	}
+	for range receiving {
+		<-done
+	}
+	return checks, nil
+}
+
+func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Check {
+	check := Check{Account: a.Name}
+	if a.POP3 == nil {
+		check.Err = errNoIMAP
+		return check
+	}
+	dialer, err := newDialer(a.POP3.Server)
+	if err != nil {
+		check.Err = err
+		return check
+	}
+	account := &pop3Account{dialer: dialer, login: newLogin(a, env), box: *a.POP3, memory: noMemory{}}
+	check.Server = account.address()
+	src, err := account.dial(ctx)
+	if err != nil {
+		check.Err = err
+		return check
+	}
+	_, check.Err = src.List(ctx, func(fetch.Item) error {
+		check.Messages++
+		return nil
+	})
+	if check.Err != nil {
+		src.Abort()
+		return check
+	}
+	check.Err = src.Close(ctx)
+	return check
+}
+
+// noMemory is that of a caller who must not write the ledger.
+type noMemory struct{}
+
+func (noMemory) recall() ([]byte, error) { return nil, nil }
+func (noMemory) remember([]byte) error   { return nil }
