@@ -32,26 +32,35 @@ type memory interface {
 // what is sent ahead; the server's answer to CAPA is asked for all the same,
 // and has the last word.
 type pop3Memory struct {
-	Mechanism string `json:"mechanism"` // "" if nothing can be sent ahead
+	Mechanism string `json:"mechanism"`          // "" if nothing can be sent ahead
+	Stumbles  bool   `json:"stumbles,omitempty"` // it was tried, and is not tried again
 }
 
 func (a *pop3Account) address() string {
 	return net.JoinHostPort(a.box.Host, strconv.Itoa(a.box.Port))
 }
 
-// dial returns a session that is logged in. If what was sent ahead did not
-// suit the server any more, it is forgotten and a second session goes one step
-// at a time.
+// dial returns a session that is logged in.
 func (a *pop3Account) dial(ctx context.Context) (fetch.Source, error) {
+	src, err := a.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return src, nil
+}
+
+// open sends ahead what an earlier session has shown to work. If that does not
+// suit the server any more, a second session goes one step at a time.
+func (a *pop3Account) open(ctx context.Context) (*pop3Source, error) {
 	known := a.recall()
 	src, err := a.session(ctx, known)
 	if err == nil || known.Mechanism == "" || !stumbled(err) || ctx.Err() != nil {
 		return src, err
 	}
-	if err := a.memory.remember(nil); err != nil {
-		return nil, err
+	if src, err = a.session(ctx, pop3Memory{}); err == nil {
+		src.shown = pop3Memory{Stumbles: true} // the server is well, so it was that
 	}
-	return a.session(ctx, pop3Memory{})
+	return src, err
 }
 
 // stumbled tells whether sending ahead may be the reason for a failure.
@@ -69,7 +78,7 @@ func (a *pop3Account) recall() (known pop3Memory) {
 	return known
 }
 
-func (a *pop3Account) session(ctx context.Context, known pop3Memory) (fetch.Source, error) {
+func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Source, error) {
 	conn, err := a.dialer.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -79,7 +88,7 @@ func (a *pop3Account) session(ctx context.Context, known pop3Memory) (fetch.Sour
 	if err != nil {
 		return nil, &ServerError{a.address(), fmt.Errorf("begin session: %w", err)}
 	}
-	s := &pop3Source{account: a, client: c, known: known}
+	s := &pop3Source{account: a, client: c, known: known, shown: pop3Memory{Stumbles: known.Stumbles}}
 	if err := s.begin(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -163,7 +172,7 @@ func (s *pop3Source) logIn(ctx context.Context, caps pop3.Capabilities) error {
 	if err := s.authenticate(ctx, choice, credentials); err != nil {
 		return err
 	}
-	if server.TLS == "implicit" && caps.Pipelining && !caps.UTF8 && (choice.Mechanism == "PLAIN" || choice.Mechanism == auth.CommandUser) {
+	if !s.known.Stumbles && server.TLS == "implicit" && caps.Pipelining && !caps.UTF8 && (choice.Mechanism == "PLAIN" || choice.Mechanism == auth.CommandUser) {
 		s.shown.Mechanism = choice.Mechanism
 	}
 	return nil
