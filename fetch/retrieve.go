@@ -113,10 +113,15 @@ func (r *receiver) End(i int, err error) error {
 	}
 	if err != nil && it != nil {
 		r.drop(it)
-		if !it.large && !errors.Is(err, ErrEmpty) && !errors.Is(err, ErrTooLarge) {
-			// It broke off in the middle, and the session with it: Retrieve is going to say so.
+		switch {
+		case errors.Is(err, ErrEmpty):
+			// Some servers end a message at its first line if that is a lone dot, and send the rest
+			// of it after the end. What follows can then not be assigned to any message.
 			r.next = i
-			return nil
+			return err
+		case !it.large:
+			r.next = i
+			return nil // it broke off in the middle: Retrieve is going to say so
 		}
 	}
 	if err != nil {
