@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+
 	"postrider/auth"
 	"postrider/configs"
 )
@@ -19,6 +21,15 @@ func newLogin(a configs.Account, env auth.Environ) *login {
 		l.password = auth.NewPassword(auth.Source{Literal: s.Literal, File: s.File, Env: s.Env, Credential: s.Credential, Command: s.Command}, env)
 	}
 	return l
+}
+
+// ready asks for the password, which is then kept if it came from a command.
+func (l *login) ready(ctx context.Context) error {
+	if l.password == nil {
+		return nil
+	}
+	_, err := l.password.Get(ctx)
+	return err
 }
 
 func (l *login) credentials(s configs.Server) auth.Credentials {

@@ -52,6 +52,10 @@ func (a *pop3Account) dial(ctx context.Context) (fetch.Source, error) {
 // open sends ahead what an earlier session has shown to work. If that does not
 // suit the server any more, a second session goes one step at a time.
 func (a *pop3Account) open(ctx context.Context) (*pop3Source, error) {
+	// A password command may take its time: no server waits for it.
+	if err := a.login.ready(ctx); err != nil {
+		return nil, &LoginError{a.address(), err}
+	}
 	known := a.recall()
 	src, err := a.session(ctx, known)
 	if err == nil || known.Mechanism == "" || !stumbled(err) || ctx.Err() != nil {
