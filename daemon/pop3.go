@@ -71,7 +71,7 @@ func (a *pop3Account) open(ctx context.Context) (*pop3Source, error) {
 func stumbled(err error) bool {
 	var protocol *pop3.ProtocolError
 	var conn *pop3.ConnError
-	return errors.Is(err, pop3.ErrAhead) || errors.As(err, &protocol) || errors.As(err, &conn) && conn.Timeout()
+	return errors.Is(err, pop3.ErrAhead) || errors.As(err, &protocol) || errors.As(err, &conn)
 }
 
 func (a *pop3Account) recall() (known pop3Memory) {
