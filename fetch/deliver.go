@@ -13,24 +13,16 @@ import (
 	"postrider/maildir"
 )
 
-// maxBatch bounds a batch, and with it the ledger's commit. A batch is what
-// has arrived while the one before was on its way, so a lone message is
-// delivered at once, and a flood in large batches.
-const maxBatch = 256
-
-// delivery takes finished files and delivers them in batches. Its goroutine
-// belongs to the retrieve that started it, which waits for it in finish. Until
-// then only that goroutine uses the line's known messages, the plan's outcome
-// and the result.
+// delivery takes finished files and delivers them in batches, on two
+// goroutines that belong to the retrieve that started it and waits for them in
+// finish: one puts files on disk, the other walks the rest of the line with
+// those that are. Until finish only the second uses the line's known messages,
+// the plan's outcome and the result.
 type delivery struct {
 	line  *Line
 	plan  *plan
 	total *Result
-
-	mu     sync.Mutex
-	queue  []*item // bounded by Shared.Slots
-	closed bool
-	wake   chan struct{}
+	belt  *belt
 
 	stopped chan struct{} // closed when nothing more is taken
 	err     error         // read after stopped is closed
@@ -45,45 +37,34 @@ type published struct {
 }
 
 func (l *Line) startDelivery(p *plan, total *Result) *delivery {
-	d := &delivery{line: l, plan: p, total: total, wake: make(chan struct{}, 1), stopped: make(chan struct{})}
+	d := &delivery{line: l, plan: p, total: total, belt: newBelt(), stopped: make(chan struct{})}
 	go d.run()
 	return d
 }
 
 // add hands over a finished file, or a message that was not fetched.
-func (d *delivery) add(it *item) {
-	d.mu.Lock()
-	d.queue = append(d.queue, it)
-	d.mu.Unlock()
-	d.signal()
-}
-
-func (d *delivery) signal() {
-	select {
-	case d.wake <- struct{}{}:
-	default: // it is awake already
-	}
-}
+func (d *delivery) add(it *item) { d.belt.put(it) }
 
 // finish waits until everything that was added is delivered and recorded.
 func (d *delivery) finish() error {
-	d.mu.Lock()
-	d.closed = true
-	d.mu.Unlock()
-	d.signal()
+	d.belt.close()
 	<-d.stopped
-	for _, it := range d.queue {
-		it.discard(d.line) // added after the goroutine had failed
+	for _, it := range d.belt.rest() {
+		it.discard(d.line) // on the belt when it stopped
 	}
 	return d.err
 }
 
 func (d *delivery) run() {
 	defer close(d.stopped)
+	var syncing sync.WaitGroup
+	defer syncing.Wait()
+	defer d.belt.stop()
+	syncing.Go(d.syncFiles)
 	// Done while the first message is still on its way.
 	d.err = d.line.raise()
 	for d.err == nil {
-		items, closed := d.take()
+		items, over := d.belt.takeSynced(d.published != nil)
 		switch {
 		case len(items) > 0:
 			if d.err = d.deliver(items); d.err != nil && d.published != nil && d.line.shared.Root.Ledger.Err() == nil {
@@ -93,33 +74,46 @@ func (d *delivery) run() {
 		case d.published != nil:
 			// No batch follows whose commit could be shared.
 			d.err = d.recordDelivered()
-		case closed:
+		case over:
 			return
-		default:
-			<-d.wake
 		}
 	}
 }
 
-func (d *delivery) take() (items []*item, closed bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := min(len(d.queue), maxBatch)
-	items = append(items, d.queue[:n]...)
-	d.queue = append(d.queue[:0], d.queue[n:]...)
-	return items, d.closed
+// syncFiles is the first half of step 3: the octets of every file are put on
+// disk, while the batch before walks the rest of the line. A file for which
+// that failed is removed, and its message fetched again another time: after a
+// failed fsync the kernel may take for written what is lost, so the same file
+// is not tried again.
+func (d *delivery) syncFiles() {
+	for {
+		items := d.belt.takeArrived()
+		if len(items) == 0 {
+			return
+		}
+		failed := map[*maildir.File]error{}
+		d.line.folder.NewBatch(filesOf(items)).SyncFiles(func(f *maildir.File, err error) { failed[f] = err })
+		for _, it := range items {
+			if it.file != nil && failed[it.file] != nil {
+				it.err = &LocalError{failed[it.file]}
+			}
+		}
+		d.belt.putSynced(items)
+	}
 }
 
 // deliver walks steps 3 to 6 with one batch; step 6 itself is left for the
 // commit of the batch that follows.
 func (d *delivery) deliver(items []*item) error {
-	items = d.setAsideRefused(items)
-	items, err := d.dropKnown(items)
-	if err != nil || len(items) == 0 {
+	items, err := d.setAsideRefused(items)
+	if err != nil {
+		return d.giveUp(items, err)
+	}
+	if items, err = d.dropKnown(items); err != nil || len(items) == 0 {
 		return err
 	}
-	b, items, err := d.syncFiles(items)
-	if err != nil {
+	b := d.line.folder.NewBatch(filesOf(items))
+	if err := d.syncTmp(b); err != nil {
 		return d.giveUp(items, err)
 	}
 	batch, err := d.recordIntents(items)
@@ -135,6 +129,9 @@ func (d *delivery) deliver(items []*item) error {
 	return nil
 }
 
+// syncTmp is the second half of step 3: the entries in tmp/ are put on disk.
+func (d *delivery) syncTmp(b *maildir.Batch) error { return b.SyncTmp() }
+
 // giveUp removes the files of a batch for which no intent can be on disk.
 func (d *delivery) giveUp(items []*item, err error) error {
 	for _, it := range items {
@@ -147,24 +144,6 @@ func (d *delivery) release(items []*item) {
 	for range items {
 		<-d.line.shared.Slots
 	}
-}
-
-// syncFiles is step 3: the octets of every file, and their entries in tmp/,
-// are put on disk. A file for which that failed is removed, and its message
-// fetched again another time: after a failed fsync the kernel may take for
-// written what is lost, so the same file is not tried again.
-func (d *delivery) syncFiles(items []*item) (*maildir.Batch, []*item, error) {
-	b := d.line.folder.NewBatch(filesOf(items))
-	var failed []error
-	b.SyncFiles(func(f *maildir.File, err error) {
-		failed = append(failed, err)
-		<-d.line.shared.Slots
-	})
-	items = d.keep(items, b)
-	if len(failed) > 0 {
-		return b, items, fmt.Errorf("store message: %w", errors.Join(failed...))
-	}
-	return b, items, b.SyncTmp()
 }
 
 // recordIntents is step 4, in one commit with step 6 of the batch before.
@@ -269,19 +248,30 @@ func (l *Line) deliveredState() ledger.State {
 	return ledger.Delivered
 }
 
-// setAsideRefused takes the messages out that were not fetched.
-func (d *delivery) setAsideRefused(items []*item) []*item {
+// setAsideRefused takes the messages out that were not fetched. A file that
+// could not be stored is an error of this side, and ends the pass.
+func (d *delivery) setAsideRefused(items []*item) ([]*item, error) {
+	var failed []error
 	kept := items[:0]
 	for _, it := range items {
-		if it.err == nil {
+		var local *LocalError
+		switch {
+		case it.err == nil:
 			kept = append(kept, it)
 			continue
+		case errors.As(it.err, &local):
+			failed = append(failed, it.err)
+			<-d.line.shared.Slots // its file is gone
+		default:
+			d.plan.aside = append(d.plan.aside, d.line.setAside(it.want, it.err, false))
 		}
 		d.plan.failed = true
 		d.line.progress.Message()
-		d.plan.aside = append(d.plan.aside, d.line.setAside(it.want, it.err, false))
 	}
-	return kept
+	if len(failed) > 0 {
+		return kept, fmt.Errorf("store message: %w", errors.Join(failed...))
+	}
+	return kept, nil
 }
 
 // keep returns the items whose files are still in the batch.
@@ -304,10 +294,13 @@ func (d *delivery) keep(items []*item, b *maildir.Batch) []*item {
 	return kept
 }
 
+// filesOf returns the files of the items that have one.
 func filesOf(items []*item) []*maildir.File {
-	files := make([]*maildir.File, len(items))
-	for i, it := range items {
-		files[i] = it.file
+	files := make([]*maildir.File, 0, len(items))
+	for _, it := range items {
+		if it.file != nil {
+			files = append(files, it.file)
+		}
 	}
 	return files
 }
