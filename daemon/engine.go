@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/auth"
 	"postrider/configs"
 	"postrider/fetch"
@@ -20,7 +22,7 @@ import (
 
 const (
 	syncsAtOnce = 16
-	openFiles   = 512 // in tmp/, over all accounts
+	openFiles   = 1024 // in tmp/, over all accounts
 )
 
 var errNoIMAP = errors.New("this version of postrider does not receive by IMAP yet (use pop3 where the provider has it)")
@@ -69,7 +71,7 @@ func Open(o Options, accounts []string) (*Engine, error) {
 		o.Log.Warn("the ledger was rebuilt from the names of delivered messages", "messages", root.Rebuilt)
 	}
 	e := &Engine{options: o, shared: fetch.Shared{
-		Root: root, Names: maildir.NewNamer(o.Hostname), Syncer: maildir.NewSyncer(syncsAtOnce), Slots: make(chan struct{}, openFiles),
+		Root: root, Names: maildir.NewNamer(o.Hostname), Syncer: maildir.NewSyncer(syncsAtOnce), Slots: make(chan struct{}, min(openFiles, descriptors()/4)),
 	}}
 	for _, a := range chosen {
 		switch {
@@ -80,6 +82,15 @@ func Open(o Options, accounts []string) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// descriptors is how many files the process may have open.
+func descriptors() int {
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		return openFiles
+	}
+	return int(min(max(limit.Cur, 64), 1<<20))
 }
 
 // UnknownAccountError names an account that the configuration does not have,
@@ -151,7 +162,10 @@ type ledgerMemory struct {
 func (m ledgerMemory) recall() ([]byte, error) { return m.ledger.Memory(m.name) }
 
 func (m ledgerMemory) remember(value []byte) error {
-	return m.ledger.Commit(func(t *ledger.Tx) error { return t.Remember(m.name, value) })
+	if err := m.ledger.Commit(func(t *ledger.Tx) error { return t.Remember(m.name, value) }); err != nil {
+		return &fetch.LocalError{Err: err}
+	}
+	return nil
 }
 
 // Report is what became of one account in one pass.

@@ -1,11 +1,19 @@
 package fetch
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
-// maxBatch bounds a batch, and with it the ledger's commit. A batch is what
-// has arrived while the one before was on its way, so a lone message is
-// delivered at once, and a flood in large batches.
-const maxBatch = 256
+// A batch is what has arrived while the one before was on its way. While more
+// is arriving it waits a little to grow: each batch costs the disk some writes
+// whatever its size, and those would hold up the files that are being made.
+// The last one of a session never waits, nor a lone message.
+const (
+	maxBatch    = 256 // bounds the ledger's commit
+	enoughBatch = 192
+	linger      = 100 * time.Millisecond
+)
 
 // belt carries items between the goroutines of a delivery: from the session,
 // which puts them on, to the one that syncs files, to the one that records and
@@ -14,6 +22,7 @@ type belt struct {
 	mu      sync.Mutex
 	moved   sync.Cond
 	arrived []*item // not on disk yet
+	ripe    bool    // arrived has waited long enough
 	syncing int
 	synced  []*item
 	closed  bool // nothing more arrives
@@ -42,9 +51,15 @@ func (b *belt) stop()        { b.change(func() { b.stopped = true }) }
 func (b *belt) takeArrived() []*item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	for len(b.arrived) == 0 && !b.closed && !b.stopped {
+	var growing *time.Timer
+	for len(b.arrived) < enoughBatch && !b.ripe && !b.closed && !b.stopped {
+		if len(b.arrived) > 0 && growing == nil {
+			growing = time.AfterFunc(linger, func() { b.change(func() { b.ripe = true }) })
+			defer growing.Stop()
+		}
 		b.moved.Wait()
 	}
+	b.ripe = false
 	if b.stopped {
 		return nil
 	}

@@ -1,8 +1,9 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
-	"sort"
+	"slices"
 	"time"
 
 	"postrider/ledger"
@@ -25,8 +26,20 @@ type plan struct {
 	noUID    bool                    // the server does not identify all of its messages
 	gone     map[ledger.Digest][]int // places of the messages that are gone, by content
 	same     map[ledger.Digest]int   // how many messages without identifier had this content
-	failed   bool                    // not all that was wanted could be dealt with
+	left     map[int64]bool          // announced sizes of the messages that were wanted and not fetched
 	breaking bool                    // there are messages that get a session of their own
+}
+
+// leave notes a message that stays unknown: it could be any of its size.
+func (p *plan) leave(octets int64) { p.left[max(octets, -1)] = true }
+
+// mayBeLeft tells whether a message that is gone could be one that was not
+// fetched, under another identifier.
+func (p *plan) mayBeLeft(r ledger.Record) bool {
+	if !p.rematch && !p.noUID || len(p.left) == 0 {
+		return false
+	}
+	return r.Octets < 0 || p.left[-1] || p.left[r.Octets]
 }
 
 // want is a message to retrieve.
@@ -41,7 +54,7 @@ type want struct {
 // choose asks what the server has and decides what to retrieve: everything
 // that the ledger does not know by identifier, occurrence and size.
 func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, error) {
-	p := &plan{numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, chosen: map[ledger.Key]bool{}}
+	p := &plan{numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, left: map[int64]bool{}, chosen: map[ledger.Key]bool{}}
 	listing, err := src.List(ctx, func(it Item) error {
 		p.listed++
 		if len(it.UID) == 0 {
@@ -121,7 +134,9 @@ func (p *plan) number(place int) int {
 
 // checkRenumbered looks whether the server gave its messages new identifiers:
 // more than half of the known ones are gone and at least about as many are
-// new. Messages that we removed ourselves do not count.
+// new. Messages that we removed ourselves do not count. Once found it holds,
+// through cuts and crashes, until every new message was compared: after the
+// first half of them the counts would look like everyday's.
 func (l *Line) checkRenumbered(p *plan) error {
 	var gone []int
 	known := 0
@@ -135,8 +150,15 @@ func (l *Line) checkRenumbered(p *plan) error {
 			gone = append(gone, place)
 		}
 	}
-	renumbered := 2*len(gone) > known && 2*len(p.want) >= len(gone)
-	if len(gone) == 0 || !renumbered && !p.noUID {
+	if !p.noUID && !l.renumbered && 2*len(gone) > known && 2*len(p.want) >= len(gone) {
+		l.log.Warn("more than half of the known messages have gone and as many are new: comparing contents before anything is taken for new, and removing nothing on the server",
+			"known", known, "gone", len(gone), "new", len(p.want))
+		if err := l.setRenumbered(true); err != nil {
+			return err
+		}
+	}
+	p.rematch = l.renumbered
+	if len(gone) == 0 || !p.rematch && !p.noUID {
 		return nil
 	}
 	digests, err := l.known.Digests(gone)
@@ -149,12 +171,6 @@ func (l *Line) checkRenumbered(p *plan) error {
 			p.gone[d] = append(p.gone[d], gone[i])
 		}
 	}
-	if p.noUID {
-		return nil // identity is content there, nothing has changed
-	}
-	p.rematch = true
-	l.log.Warn("more than half of the known messages have gone and as many are new: comparing contents before anything is taken for new, and removing nothing on the server",
-		"known", known, "gone", len(gone), "new", len(p.want))
 	return nil
 }
 
@@ -167,7 +183,7 @@ func (l *Line) leaveTooLarge(p *plan) {
 	for _, w := range p.want {
 		if w.Octets > l.job.MaxSize {
 			p.tooLarge++
-			p.failed = true
+			p.leave(w.Octets)
 			l.log.Info("left on the server: larger than max_size", "uid", w.uid, "octets", w.Octets)
 			continue
 		}
@@ -183,7 +199,7 @@ func (l *Line) leaveBreaking(p *plan, breaking bool) {
 	for _, w := range p.want {
 		a, ok := l.known.Aside(w.key)
 		if ok && a.Breaks != breaking || !ok && breaking {
-			p.failed = true
+			p.leave(w.Octets)
 			p.breaking = p.breaking || !breaking
 			continue
 		}
@@ -192,30 +208,38 @@ func (l *Line) leaveBreaking(p *plan, breaking bool) {
 	p.want = kept
 }
 
-// lastComeSuspects moves messages that failed before to the end, those at
-// which a session broke last of all.
+// lastComeSuspects moves messages that failed before to the end, the most
+// tried ones behind the others, so that each of several that break the session
+// gets its turn; those at which a session of this pass broke come last of all.
 func (l *Line) lastComeSuspects(p *plan) {
-	aside := func(k ledger.Key) bool { _, ok := l.known.Aside(k); return ok }
-	rank := func(w want) int {
-		switch {
-		case l.suspects[w.key]:
-			return 2
-		case aside(w.key):
-			return 1
+	rank := func(w want) (suspect, tries int) {
+		if l.suspects[w.key] {
+			suspect = 1
 		}
-		return 0
+		a, _ := l.known.Aside(w.key)
+		return suspect, a.Tries
 	}
-	sort.SliceStable(p.want, func(i, k int) bool { return rank(p.want[i]) < rank(p.want[k]) })
+	slices.SortStableFunc(p.want, func(a, b want) int {
+		suspectA, triesA := rank(a)
+		suspectB, triesB := rank(b)
+		return cmp.Or(cmp.Compare(suspectA, suspectB), cmp.Compare(triesA, triesB))
+	})
 }
 
 // forget drops from the ledger what is gone from a complete list, so that it
 // does not grow for ever and a server may use an identifier again.
-func (l *Line) forget(p *plan) {
-	if !p.complete || (p.rematch || p.noUID) && p.failed {
-		return
+func (l *Line) forget(p *plan) (compared bool) {
+	if !p.complete {
+		return false
 	}
+	compared = true
 	for place := range p.numbers {
-		if _, ok := l.known.At(place); ok && p.numbers[place] == 0 {
+		r, ok := l.known.At(place)
+		switch {
+		case !ok || p.numbers[place] != 0:
+		case p.mayBeLeft(r):
+			compared = false
+		default:
 			l.known.Forget(place)
 		}
 	}
@@ -224,4 +248,5 @@ func (l *Line) forget(p *plan) {
 			l.known.ClearAside(k)
 		}
 	})
+	return compared
 }

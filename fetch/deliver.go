@@ -180,7 +180,7 @@ func (d *delivery) publish(b *maildir.Batch, items []*item) ([]*item, error) {
 	b.Publish(func(f *maildir.File, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			// Somebody emptied tmp/. The message is known not to be delivered, so it is fetched again.
-			d.plan.failed = true
+			d.plan.left[-1] = true
 			d.line.log.Error("message is gone from tmp/, it is fetched again", "name", f.Name, "err", err)
 			return
 		}
@@ -265,7 +265,7 @@ func (d *delivery) setAsideRefused(items []*item) ([]*item, error) {
 		default:
 			d.plan.aside = append(d.plan.aside, d.line.setAside(it.want, it.err, false))
 		}
-		d.plan.failed = true
+		d.plan.leave(it.Octets)
 		d.line.progress.Message()
 	}
 	if len(failed) > 0 {

@@ -73,5 +73,8 @@ func (l *Line) isDue(place int, now time.Time) bool {
 	if r.State == ledger.Inferred {
 		wait = max(wait, inferredHold)
 	}
+	if wait == 0 {
+		return true // whatever the clock has done since
+	}
 	return now.Sub(r.Time) >= wait
 }

@@ -67,7 +67,11 @@ type Line struct {
 	folder   *maildir.Folder
 	known    *ledger.Mailbox
 	origins  *origins
-	suspects map[ledger.Key]bool // messages at which a session broke: tried last
+	suspects map[ledger.Key]bool // messages at which a session of this pass broke: tried last
+
+	// The server gave its messages new identifiers, and not every one has been
+	// compared by content yet.
+	renumbered bool
 }
 
 // Open prepares a line: it opens the folder, verifies that messages can be
@@ -100,6 +104,23 @@ func (l *Line) prepare() (err error) {
 	if err := l.recover(time.Now()); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	note, err := l.shared.Root.Ledger.Memory(l.renumberedName())
+	l.renumbered = len(note) > 0
+	return err
+}
+
+func (l *Line) renumberedName() string { return "renumbered\x00" + l.id() }
+
+// setRenumbered keeps durably whether messages are being compared by content.
+func (l *Line) setRenumbered(now bool) error {
+	var note []byte
+	if now {
+		note = []byte{1}
+	}
+	if err := l.commit(func(t *ledger.Tx) error { return t.Remember(l.renumberedName(), note) }); err != nil {
+		return err
+	}
+	l.renumbered = now
 	return nil
 }
 
@@ -120,40 +141,57 @@ const maxSessions = 5
 func (l *Line) Pass(ctx context.Context, dial func(context.Context) (Source, error)) (Result, error) {
 	var total Result
 	var broken bool
+	clear(l.suspects)
 	for n := 1; ; n++ {
 		breaking, err := l.dialled(ctx, dial, &total, false)
 		var at *brokenError
 		switch {
 		case err == nil && breaking && ctx.Err() == nil:
-			l.retryBreaking(ctx, dial, &total)
-			return total, nil
+			return total, l.retryBreaking(ctx, dial, &total)
 		case err == nil:
 			return total, nil
-		case !errors.As(err, &at) || n == maxSessions:
+		case !errors.As(err, &at):
 			return total, err
 		}
-		if l.suspects[at.want.key] {
-			total.Aside = append(total.Aside, l.setAside(at.want, at.err, true))
-			if err := l.commit(l.known.Save); err != nil {
-				return total, err
-			}
-		} else if broken && total.Delivered == 0 {
-			return total, err // not one message: it is the line, not the messages
+		// It is kept even if this pass ends here: the next asks for it last too,
+		// and so gets past any number of such messages.
+		if aside, err := l.suspect(at); err != nil {
+			return total, err
+		} else if !aside && broken && total.Delivered == 0 || n == maxSessions {
+			return total, at // not one message: it is the line, not the messages
 		}
-		l.suspects[at.want.key] = true
 		broken = true
 		l.log.Info("session broke, dialling again", "uid", at.want.uid, "err", at.err)
 	}
 }
 
+// suspect notes the message at which a session broke. It is set aside when
+// that happens for the second time in one pass.
+func (l *Line) suspect(at *brokenError) (aside bool, err error) {
+	key := at.want.key
+	if aside = l.suspects[key]; aside {
+		l.setAside(at.want, at.err, true)
+	} else {
+		a, _ := l.known.Aside(key)
+		l.known.SetAside(key, at.want.uid, at.err.Error(), a.Breaks, time.Now())
+	}
+	l.suspects[key] = true
+	return aside, l.commit(l.known.Save)
+}
+
 // retryBreaking asks, in a session of their own, for messages at which
-// sessions broke.
-func (l *Line) retryBreaking(ctx context.Context, dial func(context.Context) (Source, error), total *Result) {
+// sessions broke. What that session cannot do is no failure of the pass, as
+// long as it is not ours.
+func (l *Line) retryBreaking(ctx context.Context, dial func(context.Context) (Source, error), total *Result) error {
 	_, err := l.dialled(ctx, dial, total, true)
 	var at *brokenError
 	if errors.As(err, &at) {
 		l.setAside(at.want, at.err, true)
 		err = l.commit(l.known.Save)
+	}
+	var local *LocalError
+	if errors.As(err, &local) {
+		return err
 	}
 	if err != nil {
 		l.log.Warn("messages set aside could not be tried again", "err", err)
@@ -162,6 +200,7 @@ func (l *Line) retryBreaking(ctx context.Context, dial func(context.Context) (So
 	l.known.EachAside(func(_ ledger.Key, a ledger.Aside) {
 		total.Aside = append(total.Aside, Aside{UID: a.UID, Err: errors.New(a.Reason), Tries: a.Tries})
 	})
+	return nil
 }
 
 // dialled runs one session.
@@ -204,9 +243,14 @@ func (l *Line) session(ctx context.Context, src Source, total *Result, breaking 
 		return false, err
 	}
 	total.Aside = p.aside
-	l.forget(p)
+	compared := l.forget(p)
 	if l.known.Changed() {
 		if err := l.commit(l.known.Save); err != nil {
+			return false, err
+		}
+	}
+	if l.renumbered && compared {
+		if err := l.setRenumbered(false); err != nil {
 			return false, err
 		}
 	}

@@ -23,6 +23,7 @@ func (d *delivery) dropKnown(items []*item) ([]*item, error) {
 			continue
 		}
 		d.line.log.Debug("delivered before", "uid", it.uid, "number", it.Number)
+		d.line.known.ClearAside(it.key)
 		d.total.Matched++
 		d.line.progress.Message()
 		it.discard(d.line)
@@ -66,6 +67,7 @@ func (d *delivery) wasDelivered(it *item) (bool, error) {
 // identifyByContent gives a message without identifier its key: the content,
 // and how many of the same content came before it in this session.
 func (d *delivery) identifyByContent(it *item, content ledger.Digest) bool {
+	d.line.known.ClearAside(it.key) // it stood for a number of this session only, and the message is here
 	for {
 		n := d.plan.same[content]
 		d.plan.same[content]++
