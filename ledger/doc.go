@@ -7,4 +7,7 @@
 // entries, each in a durable commit: Intend before the message becomes
 // visible, Deliver when it is in its folder for good. Commits of many
 // goroutines that come at the same time share one write.
+//
+// A store that is damaged is refused, never taken for an empty one: its frame
+// is inspected before it is opened, and all that is kept in it is sealed.
 package ledger

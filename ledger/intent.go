@@ -3,14 +3,11 @@ package ledger
 import (
 	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"sort"
 	"time"
+	"unicode/utf8"
 )
-
-var errFormat = errors.New("unexpected content")
 
 // Key says where a message came from: a hash of account, mailbox and the
 // server's own identifier. It stands in the name of the message's file too.
@@ -80,19 +77,30 @@ func (l *Ledger) Open(mailbox string) []Batch {
 
 func number(n uint64) []byte { return binary.BigEndian.AppendUint64(nil, n) }
 
-// A stored batch is its JSON behind a CRC: bbolt does not check its data pages.
 func encodeBatch(b Batch) ([]byte, error) {
+	// JSON would change other names without a word, and recovery would not find the files.
+	for _, in := range b.Intents {
+		if !utf8.ValidString(in.Tmp) || !utf8.ValidString(in.Name) {
+			return nil, fmt.Errorf("encode intents: name %q is not UTF-8", in.Tmp)
+		}
+	}
+	if !utf8.ValidString(b.Mailbox) || !utf8.ValidString(b.Folder) {
+		return nil, fmt.Errorf("encode intents: name of mailbox %q or folder %q is not UTF-8", b.Mailbox, b.Folder)
+	}
 	text, err := json.Marshal(b)
 	if err != nil {
 		return nil, fmt.Errorf("encode intents: %w", err)
 	}
-	return append(binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(text)), text...), nil
+	return seal(text, bucketIntents, number(b.number)), nil
 }
 
-func decodeBatch(v []byte) (b Batch, err error) {
-	if len(v) < 4 || binary.BigEndian.Uint32(v) != crc32.ChecksumIEEE(v[4:]) {
-		return b, errors.New("wrong checksum")
+func decodeBatch(k, v []byte) (b Batch, err error) {
+	text, err := unseal(v, bucketIntents, k)
+	if err != nil {
+		return b, err
 	}
-	err = json.Unmarshal(v[4:], &b)
-	return b, err
+	if err := json.Unmarshal(text, &b); err != nil || len(k) != 8 {
+		return b, fmt.Errorf("%w: intents %x: %v", errFormat, k, err)
+	}
+	return b, nil
 }

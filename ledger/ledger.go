@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // version is that of the store's layout. A store of a later version is refused.
@@ -20,6 +21,10 @@ var (
 	bucketMailboxes = []byte("mailboxes") // mailbox id -> {known, content, aside}
 	bucketFound     = []byte("found")     // keys found in folders when a lost ledger was rebuilt
 	bucketMemory    = []byte("memory")    // name -> what a caller wants to know again next time
+
+	keyVersion = []byte("version")
+	keyRoot    = []byte("root")
+	keyEpoch   = []byte("epoch")
 )
 
 // Ledger is an open store. Its methods may be called from many goroutines at
@@ -27,8 +32,10 @@ var (
 type Ledger struct {
 	db       *bbolt.DB
 	path     string
+	torn     bool // the file's last commit may be missing
 	requests chan request
-	done     chan struct{}
+	stop     chan struct{} // closed when nothing more is to be committed
+	done     chan struct{} // closed when nothing more is
 
 	mu     sync.Mutex
 	failed error            // after a failed commit the memory and the disk may differ: nothing more is done
@@ -48,18 +55,6 @@ type Tx struct {
 	after []func() // run when the change is durable
 }
 
-// DamageError says that the store cannot be trusted.
-type DamageError struct {
-	Path string
-	Err  error
-}
-
-func (e *DamageError) Error() string {
-	return fmt.Sprintf("the ledger %s is damaged: %v (move it away and run `postrider fetch --new-root`: the ledger is then rebuilt from the names in the folders)", e.Path, e.Err)
-}
-
-func (e *DamageError) Unwrap() error { return e.Err }
-
 // openStore opens the store at path, which must exist.
 func openStore(path string) (*Ledger, error) {
 	if st, err := os.Stat(path); err != nil {
@@ -67,9 +62,12 @@ func openStore(path string) (*Ledger, error) {
 	} else if st.Size() == 0 {
 		return nil, &DamageError{path, errors.New("the file is empty")}
 	}
-	l := &Ledger{path: path, requests: make(chan request), done: make(chan struct{}), open: map[uint64]Batch{}}
+	l := &Ledger{path: path, requests: make(chan request), stop: make(chan struct{}), done: make(chan struct{}), open: map[uint64]Batch{}}
 	err := l.guard(func() (err error) {
-		// The lock of the root is held: nobody else can have the store open for longer than it takes to end.
+		if l.torn, err = inspect(path); err != nil {
+			return err
+		}
+		// The lock of the root is held: nobody else has the store open for longer than it takes to end.
 		l.db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockPatience, FreelistType: bbolt.FreelistMapType})
 		if err != nil {
 			return err
@@ -80,9 +78,8 @@ func openStore(path string) (*Ledger, error) {
 		if l.db != nil {
 			_ = l.guard(l.db.Close)
 		}
-		var damage *DamageError
-		if errors.As(err, &damage) || errors.Is(err, bbolt.ErrTimeout) || errors.Is(err, os.ErrPermission) {
-			return nil, err
+		if errors.Is(err, bolterrors.ErrTimeout) {
+			err = ErrLocked // the lock file was removed under a running instance
 		}
 		return nil, fmt.Errorf("open ledger: %w", storeError(path, err))
 	}
@@ -92,7 +89,7 @@ func openStore(path string) (*Ledger, error) {
 
 // storeError tells a store that is wrong from a disk that fails.
 func storeError(path string, err error) error {
-	for _, e := range []error{bbolt.ErrInvalid, bbolt.ErrChecksum, bbolt.ErrVersionMismatch, errFormat} {
+	for _, e := range []error{bolterrors.ErrInvalid, bolterrors.ErrChecksum, bolterrors.ErrVersionMismatch, errFormat} {
 		if errors.Is(err, e) {
 			return &DamageError{path, err}
 		}
@@ -105,7 +102,11 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 	if meta == nil {
 		return fmt.Errorf("%w: it is no ledger of postrider", errFormat)
 	}
-	if v := meta.Get([]byte("version")); len(v) != 4 || binary.BigEndian.Uint32(v) != version {
+	v, err := unseal(meta.Get(keyVersion), bucketMeta, keyVersion)
+	if err != nil {
+		return err
+	}
+	if len(v) != 4 || binary.BigEndian.Uint32(v) != version {
 		return fmt.Errorf("the ledger %s has layout %x, this postrider knows layout %d: use the postrider that wrote it, or a later one", l.path, v, version)
 	}
 	for _, name := range [][]byte{bucketIntents, bucketMailboxes, bucketFound, bucketMemory} {
@@ -113,10 +114,10 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 			return fmt.Errorf("%w: %s is missing", errFormat, name)
 		}
 	}
-	err := tx.Bucket(bucketIntents).ForEach(func(k, v []byte) error {
-		batch, err := decodeBatch(v)
-		if err != nil || len(k) != 8 {
-			return fmt.Errorf("%w: intents %x: %v", errFormat, k, err)
+	err = tx.Bucket(bucketIntents).ForEach(func(k, v []byte) error {
+		batch, err := decodeBatch(k, v)
+		if err != nil {
+			return err
 		}
 		batch.number = binary.BigEndian.Uint64(k)
 		l.open[batch.number] = batch
@@ -126,13 +127,23 @@ func (l *Ledger) load(tx *bbolt.Tx) error {
 	if err != nil {
 		return err
 	}
+	if err := tx.Bucket(bucketMailboxes).ForEachBucket(func(id []byte) error { return verifyName(tx, id) }); err != nil {
+		return err
+	}
+	err = tx.Bucket(bucketMemory).ForEach(func(k, v []byte) error {
+		_, err := unseal(v, bucketMemory, k)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	return l.loadFound(tx)
 }
 
 func (l *Ledger) loadFound(tx *bbolt.Tx) error {
-	return tx.Bucket(bucketFound).ForEach(func(k, _ []byte) error {
-		if len(k) != len(Key{}) {
-			return fmt.Errorf("%w: key of %d octets", errFormat, len(k))
+	return tx.Bucket(bucketFound).ForEach(func(k, v []byte) error {
+		if _, err := unseal(v, bucketFound, k); err != nil || len(k) != len(Key{}) {
+			return fmt.Errorf("%w: key %x of a message that was found", errFormat, k)
 		}
 		if l.found == nil {
 			l.found = map[Key]bool{}
@@ -159,6 +170,7 @@ func (l *Ledger) guard(f func() error) (err error) {
 // are made together. change runs on the ledger's own goroutine and must only
 // use its Tx; it must not wait. After an error the ledger accepts nothing
 // more: what is on disk is then the truth, and a new start recovers from it.
+// change must therefore fail for nothing less than that.
 func (l *Ledger) Commit(change func(*Tx) error) error {
 	result := make(chan error, 1)
 	select {
@@ -169,17 +181,22 @@ func (l *Ledger) Commit(change func(*Tx) error) error {
 	}
 }
 
-// write owns all writing. It ends when requests is closed.
+// write owns all writing. Requests that it has taken are carried out, also
+// when stop is closed meanwhile.
 func (l *Ledger) write() {
 	defer close(l.done)
-	for first := range l.requests {
-		requests := []request{first}
+	for {
+		var requests []request
+		select {
+		case r := <-l.requests:
+			requests = append(requests, r)
+		case <-l.stop:
+			return
+		}
 		for more := true; more; {
 			select {
-			case r, ok := <-l.requests:
-				if more = ok; ok {
-					requests = append(requests, r)
-				}
+			case r := <-l.requests:
+				requests = append(requests, r)
 			default:
 				more = false
 			}
@@ -236,9 +253,10 @@ func (l *Ledger) view(f func(*bbolt.Tx) error) error {
 	return nil
 }
 
-// Close waits for the commits under way. Nothing may be committed after it.
+// Close waits for the commits under way. What comes later is refused. It is
+// called once.
 func (l *Ledger) Close() error {
-	close(l.requests)
+	close(l.stop)
 	<-l.done
 	if err := l.guard(l.db.Close); err != nil {
 		return fmt.Errorf("close ledger: %w", err)
@@ -249,8 +267,13 @@ func (l *Ledger) Close() error {
 // Memory returns what was last remembered under name, or nil.
 func (l *Ledger) Memory(name string) (value []byte, err error) {
 	err = l.view(func(tx *bbolt.Tx) error {
-		value = append(value, tx.Bucket(bucketMemory).Get([]byte(name))...)
-		return nil
+		v := tx.Bucket(bucketMemory).Get([]byte(name))
+		if v == nil {
+			return nil
+		}
+		v, err := unseal(v, bucketMemory, []byte(name))
+		value = append(value, v...) // v itself lives no longer than tx
+		return err
 	})
 	return value, err
 }
@@ -261,5 +284,5 @@ func (t *Tx) Remember(name string, value []byte) error {
 	if len(value) == 0 {
 		return t.tx.Bucket(bucketMemory).Delete([]byte(name))
 	}
-	return t.tx.Bucket(bucketMemory).Put([]byte(name), value)
+	return t.tx.Bucket(bucketMemory).Put([]byte(name), seal(value, bucketMemory, []byte(name)))
 }

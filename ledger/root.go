@@ -35,8 +35,12 @@ type Root struct {
 
 	mu     sync.Mutex
 	epoch  uint64
-	raised bool
+	raised time.Time // the last time in this run
 }
+
+// raiseEvery is how old a copy of a ledger may become in a long run before it
+// can be told from the ledger itself.
+const raiseEvery = time.Hour
 
 // ErrLocked says that another instance holds the root.
 var ErrLocked = errors.New("another postrider is using it")
@@ -115,29 +119,38 @@ func (r *Root) openAll(o RootOptions) error {
 
 // verify compares the ledger's identity with the one kept outside.
 func (r *Root) verify(known *identity, o RootOptions) error {
-	if known != nil && known.ID == r.id {
-		if r.epoch < known.Epoch {
-			// A restored backup: what was delivered since then is only in the folders' names.
-			r.Behind = true
-			n, err := r.Ledger.rebuild(r.Dir, known.Epoch, o.Keys)
-			r.Rebuilt, r.epoch = n, known.Epoch
+	same := known != nil && known.ID == r.id
+	if known != nil && !same && !o.Accept {
+		return &LostError{r.Dir, "it has the state of another root"}
+	}
+	// A restored backup, or one that lacks its last commit: what was delivered
+	// since then is only in the folders' names.
+	r.Behind = r.Ledger.torn || same && r.epoch < known.Epoch
+	if r.Behind {
+		epoch := r.epoch
+		if same {
+			epoch = max(epoch, known.Epoch)
+		}
+		var err error
+		if r.Rebuilt, err = r.Ledger.rebuild(r.Dir, epoch, o.Keys); err != nil {
 			return err
 		}
-		return nil
+		r.epoch = epoch
 	}
-	if known != nil && !o.Accept {
-		return &LostError{r.Dir, "it has the state of another root"}
+	if same {
+		return nil
 	}
 	return writeIdentity(r.identity, identity{Path: r.Dir, ID: r.id, Epoch: r.epoch})
 }
 
 // Raise notes, in the ledger and outside the root, that this run delivers. It
-// is called before the first delivery of a run, so that a ledger that is put
-// back from a backup is recognised as older than the deliveries it lacks.
+// is called before deliveries, and does its work at the first of a run and
+// every hour, so that a ledger that is put back from a backup is recognised as
+// older than the deliveries it lacks.
 func (r *Root) Raise() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.raised {
+	if !r.raised.IsZero() && time.Since(r.raised) < raiseEvery {
 		return nil
 	}
 	next := r.epoch + 1
@@ -147,7 +160,7 @@ func (r *Root) Raise() error {
 	if err := writeIdentity(r.identity, identity{Path: r.Dir, ID: r.id, Epoch: next}); err != nil {
 		return err
 	}
-	r.epoch, r.raised = next, true
+	r.epoch, r.raised = next, time.Now()
 	return nil
 }
 
@@ -198,14 +211,19 @@ func lock(path string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := flock(f, unix.LOCK_EX); err != nil {
 		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, ErrLocked
-		}
 		return nil, err
 	}
 	return f, nil
+}
+
+func flock(f *os.File, how int) error {
+	err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return err
 }
 
 // identity is what is kept of a root outside of it.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -10,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"go.etcd.io/bbolt"
 )
@@ -35,11 +37,12 @@ func createStore(path, root string, keys func(string, func([16]byte)) error) (fo
 		}
 		var id [16]byte
 		rand.Read(id[:])
-		meta := tx.Bucket(bucketMeta)
-		if err := meta.Put([]byte("version"), binary.BigEndian.AppendUint32(nil, version)); err != nil {
-			return err
-		}
-		if err := meta.Put([]byte("root"), []byte(hex.EncodeToString(id[:]))); err != nil {
+		t := &Tx{tx: tx}
+		err := errors.Join(
+			t.setMeta(keyVersion, binary.BigEndian.AppendUint32(nil, version)),
+			t.setMeta(keyRoot, []byte(hex.EncodeToString(id[:]))),
+			t.setEpoch(0))
+		if err != nil {
 			return err
 		}
 		found, err = putFound(tx, root, keys)
@@ -49,7 +52,7 @@ func createStore(path, root string, keys func(string, func([16]byte)) error) (fo
 		err = db.Sync()
 	}
 	if err = errors.Join(err, db.Close()); err != nil {
-		return 0, err
+		return 0, errors.Join(err, os.Remove(tmp))
 	}
 	if err := os.Rename(tmp, path); err != nil {
 		return 0, err
@@ -61,17 +64,20 @@ func putFound(tx *bbolt.Tx, root string, keys func(string, func([16]byte)) error
 	if keys == nil {
 		return 0, nil
 	}
-	b := tx.Bucket(bucketFound)
-	scan := keys(root, func(k [16]byte) {
-		if err == nil {
-			err = b.Put(k[:], nil)
-			n++
-		}
-	})
-	if err = errors.Join(scan, err); err != nil {
-		return n, fmt.Errorf("look for delivered messages: %w", err)
+	var found []Key
+	if err := keys(root, func(k [16]byte) { found = append(found, k) }); err != nil {
+		return 0, fmt.Errorf("look for delivered messages: %w", err)
 	}
-	return n, nil
+	// In order, as bbolt takes time that is quadratic in the number of keys otherwise.
+	slices.SortFunc(found, func(a, b Key) int { return bytes.Compare(a[:], b[:]) })
+	found = slices.Compact(found)
+	b := tx.Bucket(bucketFound)
+	for _, k := range found {
+		if err := b.Put(k[:], seal(nil, bucketFound, k[:])); err != nil {
+			return 0, err
+		}
+	}
+	return len(found), nil
 }
 
 // rebuild adds what the names below root say was delivered, and sets the
@@ -98,20 +104,24 @@ func (l *Ledger) wasFound(k Key) bool {
 func (l *Ledger) identity() (id string, epoch uint64, err error) {
 	err = l.view(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket(bucketMeta)
-		id = string(meta.Get([]byte("root")))
-		if v := meta.Get([]byte("epoch")); len(v) == 8 {
-			epoch = binary.BigEndian.Uint64(v)
+		v, err := unseal(meta.Get(keyRoot), bucketMeta, keyRoot)
+		if err != nil {
+			return err
 		}
-		if id == "" {
-			return fmt.Errorf("%w: it has no identity", errFormat)
+		id = string(v)
+		if v, err = unseal(meta.Get(keyEpoch), bucketMeta, keyEpoch); err != nil || len(v) != 8 {
+			return fmt.Errorf("%w: epoch", errFormat)
 		}
+		epoch = binary.BigEndian.Uint64(v)
 		return nil
 	})
 	return id, epoch, err
 }
 
-func (t *Tx) setEpoch(n uint64) error {
-	return t.tx.Bucket(bucketMeta).Put([]byte("epoch"), number(n))
+func (t *Tx) setEpoch(n uint64) error { return t.setMeta(keyEpoch, number(n)) }
+
+func (t *Tx) setMeta(key, value []byte) error {
+	return t.tx.Bucket(bucketMeta).Put(key, seal(value, bucketMeta, key))
 }
 
 // identityName is the name of the file that keeps the identity of the root at

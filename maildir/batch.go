@@ -12,7 +12,10 @@ import (
 // Syncer bounds how many fsyncs run at once in the process. Many at once let
 // the file system write its journal once for all of them; without a bound,
 // many accounts would each hold a thread for every file.
-type Syncer struct{ slots chan struct{} }
+type Syncer struct {
+	slots   chan struct{}
+	probing sync.Mutex // held by Folder.Probe
+}
 
 // NewSyncer returns a Syncer that lets n fsyncs run at once.
 func NewSyncer(n int) *Syncer { return &Syncer{slots: make(chan struct{}, max(n, 1))} }
@@ -124,7 +127,7 @@ func (f *Folder) publish(tmp, name string, cur bool) error {
 	if cur {
 		dir, sub = f.cur, "cur"
 	}
-	err := renameNoReplace(f.tmp, tmp, dir, name)
+	_, err := ignoringEINTR(func() (int, error) { return 0, renameNoReplace(f.tmp, tmp, dir, name) })
 	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
 		err = f.linkUnlink(tmp, dir, name)
 	}
@@ -138,12 +141,12 @@ func (f *Folder) publish(tmp, name string, cur bool) error {
 }
 
 func (f *Folder) linkUnlink(tmp string, dir int, name string) error {
-	if err := unix.Linkat(f.tmp, tmp, dir, name, 0); err != nil {
+	if _, err := ignoringEINTR(func() (int, error) { return 0, unix.Linkat(f.tmp, tmp, dir, name, 0) }); err != nil {
 		if !errors.Is(err, unix.EEXIST) || !f.sameFile(tmp, dir, name) {
 			return err
 		}
 	}
-	return unix.Unlinkat(f.tmp, tmp, 0)
+	return unlinkat(f.tmp, tmp)
 }
 
 // arrived tells whether the move took place although an error was reported, as

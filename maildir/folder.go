@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 )
@@ -60,39 +61,54 @@ func (f *Folder) Close() error {
 	return nil
 }
 
-// Probe finds out whether a rename from tmp/ to new/ works. It does not where
-// one of them is a mount of its own, not even for two mounts of one file
-// system; a copy in place of the rename would not be safe.
+// Probe finds out whether a rename from tmp/ to new/ and cur/ works. It does
+// not where one of them is a mount of its own, not even for two mounts of one
+// file system; a copy in place of the rename would not be safe.
 func (f *Folder) Probe() error {
+	// One at a time, as two folders that are open may be the same directory.
+	f.syncer.probing.Lock()
+	defer f.syncer.probing.Unlock()
 	fd, err := openat(f.tmp, probeName, unix.O_CREAT|unix.O_WRONLY|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return &os.PathError{Op: "create", Path: f.path("tmp", probeName), Err: err}
 	}
 	unix.Close(fd)
-	if err := unix.Renameat(f.tmp, probeName, f.new, probeName); err != nil {
-		_ = unix.Unlinkat(f.tmp, probeName, 0)
-		if errors.Is(err, unix.EXDEV) {
-			return fmt.Errorf("%s: tmp and new are different mounts, so that a message cannot be moved from one to the other in one step: mount the folder as a whole", f.dir)
-		}
-		return &os.PathError{Op: "rename to new/", Path: f.path("tmp", probeName), Err: err}
+	if err := f.probe("tmp", f.tmp, "new", f.new); err != nil {
+		return err
 	}
-	if err := unix.Unlinkat(f.new, probeName, 0); err != nil {
-		return &os.PathError{Op: "remove", Path: f.path("new", probeName), Err: err}
+	if err := f.probe("new", f.new, "cur", f.cur); err != nil {
+		return err
+	}
+	if err := unlinkat(f.cur, probeName); err != nil {
+		return &os.PathError{Op: "remove", Path: f.path("cur", probeName), Err: err}
 	}
 	return nil
+}
+
+func (f *Folder) probe(from string, fromDir int, to string, toDir int) error {
+	_, err := ignoringEINTR(func() (int, error) { return 0, unix.Renameat(fromDir, probeName, toDir, probeName) })
+	if err == nil {
+		return nil
+	}
+	_ = unlinkat(fromDir, probeName)
+	if errors.Is(err, unix.EXDEV) {
+		return fmt.Errorf("%s: %s and %s are different mounts, so that a message cannot be moved from one to the other in one step: mount the folder as a whole", f.dir, from, to)
+	}
+	return &os.PathError{Op: "rename to " + to + "/", Path: f.path(from, probeName), Err: err}
 }
 
 func (f *Folder) path(sub, name string) string { return filepath.Join(f.dir, sub, name) }
 
 func (f *Folder) removeTmp(name string) error {
-	if err := unix.Unlinkat(f.tmp, name, 0); err != nil {
+	if err := unlinkat(f.tmp, name); err != nil {
 		return &os.PathError{Op: "remove", Path: f.path("tmp", name), Err: err}
 	}
 	return nil
 }
 
 // makeFolder makes the directories of a folder that do not exist yet, and
-// syncs each directory that got a new entry.
+// syncs each directory that got a new entry. tmp/ comes last, when everything
+// else is on disk: a folder that looks complete needs no sync.
 func makeFolder(root, dir string) error {
 	rel, err := filepath.Rel(root, dir)
 	if err != nil || !filepath.IsLocal(rel) {
@@ -101,25 +117,29 @@ func makeFolder(root, dir string) error {
 	if complete(dir) {
 		return nil
 	}
-	made := map[string]bool{}
+	var parents []string
 	at := root
-	for _, part := range append(splitPath(rel), "tmp") {
-		if err := makeDir(at, part, made); err != nil {
+	for _, part := range splitPath(rel) {
+		parents = append(parents, at)
+		at = filepath.Join(at, part)
+		if err := makeDir(at); err != nil {
 			return err
 		}
-		at = filepath.Join(at, part)
 	}
 	for _, sub := range []string{"new", "cur"} {
-		if err := makeDir(dir, sub, made); err != nil {
+		if err := makeDir(filepath.Join(dir, sub)); err != nil {
 			return err
 		}
 	}
-	for parent := range made {
+	for _, parent := range append(parents, dir) {
 		if err := SyncDir(parent); err != nil {
 			return err
 		}
 	}
-	return nil
+	if err := makeDir(filepath.Join(dir, "tmp")); err != nil {
+		return err
+	}
+	return SyncDir(dir)
 }
 
 func complete(dir string) bool {
@@ -132,27 +152,16 @@ func complete(dir string) bool {
 }
 
 func splitPath(rel string) []string {
-	var parts []string
-	for rel != "." && rel != "" {
-		parent, last := filepath.Split(rel)
-		parts = append([]string{last}, parts...)
-		rel = filepath.Clean(parent)
-		if parent == "" {
-			break
-		}
+	if rel == "." {
+		return nil
 	}
-	return parts
+	return strings.Split(rel, string(filepath.Separator))
 }
 
-func makeDir(parent, name string, made map[string]bool) error {
-	path := filepath.Join(parent, name)
-	switch err := os.Mkdir(path, 0o700); {
-	case err == nil:
-		made[parent] = true
-	case errors.Is(err, fs.ErrExist):
-		// An entry whose maker died before the sync below may not be on disk.
-		made[parent] = true
-	default:
+// makeDir makes a directory. That it is there is no error; that something else
+// is, shows when the folder is opened.
+func makeDir(path string) error {
+	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make folder: %w", err)
 	}
 	return nil
@@ -178,6 +187,11 @@ func syncFD(fd int, path string) error {
 
 func openat(dir int, name string, flags int, mode uint32) (int, error) {
 	return ignoringEINTR(func() (int, error) { return unix.Openat(dir, name, flags|unix.O_CLOEXEC, mode) })
+}
+
+func unlinkat(dir int, name string) error {
+	_, err := ignoringEINTR(func() (int, error) { return 0, unix.Unlinkat(dir, name, 0) })
+	return err
 }
 
 func ignoringEINTR(call func() (int, error)) (int, error) {

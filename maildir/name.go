@@ -78,21 +78,28 @@ func Base(name string) string {
 	return name
 }
 
+// hostSize bounds the host in a name: a file name may have 255 octets, and
+// readers add their flags to it.
+const hostSize = 64
+
 // escapeHost writes as octal what would break a name: the path separator, the
-// colon before the flags (both as the Maildir page says), and the comma before
-// our fields. A leading dot cannot occur, as the seconds stand before it.
+// colon before the flags (both as the Maildir page says), the comma before our
+// fields, and what is not ASCII. A leading dot cannot occur, as the seconds
+// stand before it.
 func escapeHost(host string) string {
 	if host == "" {
 		return "localhost"
 	}
 	var b strings.Builder
 	for i := 0; i < len(host); i++ {
-		switch c := host[i]; {
-		case c == '/' || c == ':' || c == ',' || c == '\\' || c <= ' ' || c == 0x7f:
-			fmt.Fprintf(&b, `\%03o`, c)
-		default:
-			b.WriteByte(c)
+		c := host[i : i+1]
+		if strings.ContainsAny(c, "/:,\\") || host[i] <= ' ' || host[i] >= 0x7f {
+			c = fmt.Sprintf(`\%03o`, host[i])
 		}
+		if b.Len()+len(c) > hostSize {
+			break
+		}
+		b.WriteString(c)
 	}
 	return b.String()
 }

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -68,48 +69,53 @@ func (f *Folder) Intact(name string, octets int64, sum [sha256.Size]byte) (bool,
 	if err != nil {
 		return false, &os.PathError{Op: "open", Path: f.path("tmp", name), Err: err}
 	}
-	file := os.NewFile(uintptr(fd), name)
+	return hasContent(os.NewFile(uintptr(fd), f.path("tmp", name)), octets, sum)
+}
+
+// SameContent tells whether NAME in new/ or cur/ has the given size and
+// SHA-256, and so is the message that was to get that name.
+func (f *Folder) SameContent(name string, octets int64, sum [sha256.Size]byte) (bool, error) {
+	for {
+		path, err := f.find(Base(name))
+		if err != nil || path == "" {
+			return false, err
+		}
+		file, err := os.Open(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // a reader gave it other flags just now
+		}
+		if err != nil {
+			return false, err
+		}
+		return hasContent(file, octets, sum)
+	}
+}
+
+// find returns the path of the delivered message with the given base name, or
+// "".
+func (f *Folder) find(base string) (path string, err error) {
+	for _, sub := range []string{"new", "cur"} {
+		err := eachName(f.path(sub, ""), func(name string) {
+			if Base(name) == base {
+				path = f.path(sub, name)
+			}
+		})
+		if err != nil || path != "" {
+			return path, err
+		}
+	}
+	return "", nil
+}
+
+// hasContent closes the file.
+func hasContent(file *os.File, octets int64, sum [sha256.Size]byte) (bool, error) {
 	defer file.Close()
 	h := sha256.New()
 	n, err := io.Copy(h, file)
 	if err != nil {
-		return false, fmt.Errorf("read %s: %w", f.path("tmp", name), err)
+		return false, fmt.Errorf("read %s: %w", file.Name(), err)
 	}
 	return n == octets && [sha256.Size]byte(h.Sum(nil)) == sum, nil
-}
-
-// SameContent tells whether NAME in new/ or cur/ is the file that was tmp/TMP,
-// or one with the same octets, by size and SHA-256.
-func (f *Folder) SameContent(name string, octets int64, sum [sha256.Size]byte) (bool, error) {
-	for _, sub := range []string{"new", "cur"} {
-		found := ""
-		err := eachName(f.path(sub, ""), func(n string) {
-			if Base(n) == Base(name) {
-				found = n
-			}
-		})
-		if err != nil {
-			return false, err
-		}
-		if found == "" {
-			continue
-		}
-		h := sha256.New()
-		file, err := os.Open(f.path(sub, found))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the reader moved it just now
-		}
-		if err != nil {
-			return false, err
-		}
-		n, err := io.Copy(h, file)
-		file.Close()
-		if err != nil {
-			return false, fmt.Errorf("read %s: %w", f.path(sub, found), err)
-		}
-		return n == octets && [sha256.Size]byte(h.Sum(nil)) == sum, nil
-	}
-	return false, nil
 }
 
 // Resume carries an intent out that a crash interrupted: it moves tmp/TMP, the
@@ -133,7 +139,7 @@ func (f *Folder) Remove(name string) error {
 func (f *Folder) Sweep(keep map[string]bool, live *Namer) (int, error) {
 	var orphans []string
 	err := eachName(f.path("tmp", ""), func(name string) {
-		if _, ours := ParseKey(name); (ours || name == probeName) && !keep[name] && !live.made(name) {
+		if _, ours := ParseKey(name); ours && !keep[name] && !live.made(name) {
 			orphans = append(orphans, name)
 		}
 	})
@@ -150,25 +156,50 @@ func (f *Folder) Sweep(keep map[string]bool, live *Namer) (int, error) {
 
 // Keys calls each with the key of every delivered message of ours in all
 // folders below root, at any depth: what a lost ledger is rebuilt from. The
-// state's own directory and links are not followed.
+// state's own directory and links are not followed, and lost+found of a file
+// system belongs to nobody.
 func Keys(root string, each func(key [KeySize]byte)) error {
-	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+	dirs, err := keysIn(root, each)
+	if err != nil {
+		return err
+	}
+	for _, name := range dirs {
+		if name == ".postrider" || name == "lost+found" || strings.HasPrefix(name, ".notmuch") {
+			continue
+		}
+		// A directory that is gone by now holds nothing.
+		if err := Keys(filepath.Join(root, name), each); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		if !d.IsDir() {
-			parent := filepath.Base(filepath.Dir(path))
-			if parent != "new" && parent != "cur" {
-				return nil
-			}
-			if key, ok := ParseKey(d.Name()); ok {
+	}
+	return nil
+}
+
+// keysIn reads one directory and returns those in it, new/ before cur/: a
+// message that a reader moves from one to the other meanwhile is then seen.
+func keysIn(dir string, each func(key [KeySize]byte)) (dirs []string, err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	base := filepath.Base(dir)
+	delivered := base == "new" || base == "cur"
+	for {
+		entries, err := d.ReadDir(4096)
+		for _, e := range entries {
+			if e.IsDir() {
+				dirs = append(dirs, e.Name())
+			} else if key, ok := ParseKey(e.Name()); ok && delivered {
 				each(key)
 			}
-			return nil
 		}
-		if path != root && (d.Name() == ".postrider" || strings.HasPrefix(d.Name(), ".notmuch")) {
-			return fs.SkipDir
+		if errors.Is(err, io.EOF) {
+			slices.SortFunc(dirs, func(a, b string) int { return strings.Compare(b, a) })
+			return dirs, nil
 		}
-		return nil
-	})
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", dir, err)
+		}
+	}
 }
