@@ -52,7 +52,8 @@ func (b *belt) takeArrived() []*item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	var growing *time.Timer
-	for len(b.arrived) < enoughBatch && !b.ripe && !b.closed && !b.stopped {
+	// ripe may come late, when those it was meant for are gone: it never means that there is something.
+	for !b.closed && !b.stopped && (len(b.arrived) == 0 || len(b.arrived) < enoughBatch && !b.ripe) {
 		if len(b.arrived) > 0 && growing == nil {
 			growing = time.AfterFunc(linger, func() { b.change(func() { b.ripe = true }) })
 			defer growing.Stop()

@@ -184,12 +184,15 @@ func (l *Line) leaveTooLarge(p *plan) {
 		if w.Octets > l.job.MaxSize {
 			p.tooLarge++
 			p.leave(w.Octets)
-			l.log.Info("left on the server: larger than max_size", "uid", w.uid, "octets", w.Octets)
+			l.log.Debug("left on the server: larger than max_size", "uid", w.uid, "octets", w.Octets)
 			continue
 		}
 		kept = append(kept, w)
 	}
 	p.want = kept
+	if p.tooLarge > 0 {
+		l.log.Info("messages larger than max_size are left on the server", "messages", p.tooLarge)
+	}
 }
 
 // leaveBreaking takes out the messages at which sessions break, or everything

@@ -177,17 +177,23 @@ func (d *delivery) recordIntents(items []*item) (ledger.Batch, error) {
 // publish is step 5: the messages become visible, and that is put on disk.
 func (d *delivery) publish(b *maildir.Batch, items []*item) ([]*item, error) {
 	var failed []error
+	gone := map[*maildir.File]error{}
 	b.Publish(func(f *maildir.File, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
-			// Somebody emptied tmp/. The message is known not to be delivered, so it is fetched again.
-			d.plan.left[-1] = true
-			d.line.log.Error("message is gone from tmp/, it is fetched again", "name", f.Name, "err", err)
+			gone[f] = err
 			return
 		}
 		failed = append(failed, err)
 	})
 	if len(failed) > 0 {
 		return nil, errors.Join(failed...)
+	}
+	for _, it := range items {
+		if err := gone[it.file]; err != nil {
+			// Somebody emptied tmp/. The message is known not to be delivered, so it is fetched again.
+			d.plan.leave(it.Octets)
+			d.plan.aside = append(d.plan.aside, d.line.setAside(it.want, fmt.Errorf("it is gone from tmp/: %w", err), false))
+		}
 	}
 	return d.keep(items, b), b.SyncNew()
 }

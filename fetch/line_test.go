@@ -56,13 +56,20 @@ func TestRefusedMessageDoesNotStopTheRest(t *testing.T) {
 
 func TestEmptyMessageIsNotFetched(t *testing.T) {
 	t.Parallel()
-	w, s := newWorld(t), &server{messages: []message{{uid: "empty", text: "", octets: 100}, {uid: "unknown", text: "", octets: -1}}}
-	s.add("m1")
-	r := w.pass(s)
-	if r.Delivered != 1 || len(r.Aside) != 2 || !errors.Is(r.Aside[0].Err, ErrEmpty) {
-		t.Errorf("%+v", r)
+	for name, octets := range map[string]int64{"announced": 100, "unknown": -1} {
+		w, s := newWorld(t), &server{messages: []message{{uid: name, octets: octets}}}
+		s.add("m1")
+		r := w.pass(s)
+		if r.Delivered != 1 || len(r.Aside) != 1 || r.Aside[0].UID != name {
+			t.Errorf("%s size: %+v", name, r)
+		}
+		w.once("m1")
+		s.remove(name)
+		s.messages = append(s.messages, message{uid: name, text: text(name)})
+		if r := w.pass(s); r.Delivered != 1 || len(r.Aside) != 0 {
+			t.Errorf("%s size, mended: %+v", name, r)
+		}
 	}
-	w.once("m1")
 }
 
 func TestMessageWithoutOctetsIsDelivered(t *testing.T) {
@@ -200,6 +207,22 @@ func TestDeadLineEndsThePass(t *testing.T) {
 	s.breaking = nil
 	w.pass(s)
 	w.once(uids("m", 9)...)
+}
+
+// TestSuspicionEndsWithThePass: two breaks of the line in two passes are no
+// sign that the message is bad.
+func TestSuspicionEndsWithThePass(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t), &server{breaking: map[string]int{"m1": 1, "m2": 1}}
+	s.add("m1", "m2")
+	if _, err := w.line.Pass(t.Context(), s.dial); !errors.Is(err, errCut) {
+		t.Errorf("error %v", err)
+	}
+	s.breaking["m1"] = 1
+	if r := w.pass(s); r.Delivered != 2 || strings.Contains(w.log.String(), "set aside") {
+		t.Errorf("%+v\n%s", r, w.log)
+	}
+	w.once("m1", "m2")
 }
 
 func TestCancelledPassKeepsWhatArrived(t *testing.T) {

@@ -29,6 +29,7 @@ type receiver struct {
 	delivery *delivery
 	now      *item // between Begin and End
 	next     int   // index of the first message of which the end was not seen
+	failed   bool  // Begin has
 }
 
 // retrieve streams the wanted messages and returns when all that arrived whole
@@ -61,23 +62,30 @@ func (l *Line) retrieve(ctx context.Context, src Source, p *plan, total *Result)
 
 // Begin implements Receiver.
 func (r *receiver) Begin(i int) (io.Writer, error) {
+	if err := r.begin(&r.plan.want[i]); err != nil {
+		r.failed = true
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *receiver) begin(w *want) error {
 	select {
 	case r.line.shared.Slots <- struct{}{}:
 	case <-r.ctx.Done():
-		return nil, r.ctx.Err()
+		return r.ctx.Err()
 	case <-r.delivery.stopped:
-		return nil, &LocalError{errors.New("delivery has stopped")}
+		return &LocalError{errors.New("delivery has stopped")}
 	}
-	w := &r.plan.want[i]
 	it := &item{want: w, unique: r.line.shared.Names.Unique(time.Now())}
 	file, err := r.line.folder.Create(maildir.Temporary(it.unique, w.key))
 	if err != nil {
 		<-r.line.shared.Slots
-		return nil, &LocalError{err}
+		return &LocalError{err}
 	}
 	it.file = file
 	r.now = it
-	return r, nil
+	return nil
 }
 
 // Write implements io.Writer for the message that is arriving.
@@ -124,7 +132,11 @@ func (r *receiver) End(i int, err error) error {
 			return nil // it broke off in the middle: Retrieve is going to say so
 		}
 	}
-	if err != nil {
+	switch {
+	case r.failed: // it is the error of Begin, and Retrieve is going to say so
+		r.next = i
+		return nil
+	case err != nil:
 		r.delivery.add(&item{want: w, err: err})
 		return nil
 	}

@@ -41,6 +41,8 @@ type server struct {
 	unsure     error          // of QUIT, after which nothing was removed
 	unheard    error          // of QUIT, after which everything was removed
 
+	pace func(i int) // called before each message
+
 	sessions int
 	asked    []string // uids in the order of RETR, over all sessions
 	disposed []string // uids of DELE
@@ -96,6 +98,9 @@ func (s *session) Retrieve(ctx context.Context, want []Request, r Receiver) erro
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if s.server.pace != nil {
+			s.server.pace(i)
+		}
 		m := s.messages[w.Number-1]
 		s.server.asked = append(s.server.asked, m.uid)
 		if spend(s.server.refused, m.uid) {
@@ -106,7 +111,7 @@ func (s *session) Retrieve(ctx context.Context, want []Request, r Receiver) erro
 		}
 		to, err := r.Begin(i)
 		if err != nil {
-			return err
+			return errors.Join(err, r.End(i, err))
 		}
 		breaks := spend(s.server.breaking, m.uid)
 		part := m.text
@@ -301,4 +306,11 @@ func uids(prefix string, n int) []string {
 		list[i] = fmt.Sprintf("%s%d", prefix, i+1)
 	}
 	return list
+}
+
+func (w *world) loseLedger() {
+	w.t.Helper()
+	if err := os.Remove(filepath.Join(w.mail(), ".postrider", "state.db")); err != nil {
+		w.t.Fatal(err)
+	}
 }
