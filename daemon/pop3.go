@@ -82,6 +82,14 @@ func (a *pop3Account) recall() (known pop3Memory) {
 	return known
 }
 
+func (a *pop3Account) remember(m pop3Memory) error {
+	text, err := json.Marshal(m)
+	if err != nil {
+		return err
+	}
+	return a.memory.remember(text)
+}
+
 func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Source, error) {
 	conn, err := a.dialer.dial(ctx)
 	if err != nil {
@@ -107,6 +115,7 @@ type pop3Source struct {
 	known   pop3Memory // what was sent ahead, if anything
 	shown   pop3Memory // what this session has shown
 	marked  bool       // messages are marked as deleted
+	uidl    bool       // the server has announced UIDL
 }
 
 // begin brings the session to the TRANSACTION state.
@@ -126,11 +135,16 @@ func (s *pop3Source) begin(ctx context.Context) error {
 	if err != nil {
 		return s.failed("ask for capabilities", err)
 	}
+	s.uidl = caps.UIDL
 	if caps.UTF8 {
 		// Otherwise the server may rewrite headers in UTF-8, which would not be the message any more.
 		if err := s.client.UTF8(ctx); err != nil {
 			return s.failed("ask for UTF-8", err)
 		}
+	}
+	if s.known.Mechanism != "" && !caps.Pipelining {
+		// It does not promise any more to take what came too early for what it was.
+		return s.failed("log in", pop3.ErrAhead)
 	}
 	return s.logIn(ctx, caps)
 }
@@ -142,7 +156,7 @@ func (s *pop3Source) sendAhead(ctx context.Context) error {
 	credentials := s.account.login.credentials(s.account.box.Server)
 	choice, err := auth.Choose(ctx, policy(s.account.box.Server, true), credentials, s.known.offered(), s.known.Mechanism == auth.CommandUser)
 	if err != nil {
-		return err
+		return nil // what is known is of no use; the server is going to say what it has
 	}
 	switch {
 	case choice.Client != nil:
@@ -154,7 +168,10 @@ func (s *pop3Source) sendAhead(ctx context.Context) error {
 		}
 		steps = append(steps, pop3.AheadLogin(credentials.User, password))
 	}
-	return s.client.Ahead(ctx, append(steps, pop3.AheadListing())...)
+	// What cannot be sent ahead, such as a very long password, has then not been
+	// sent at all; and a line that broke is broken for the next call too.
+	_ = s.client.Ahead(ctx, append(steps, pop3.AheadListing())...)
+	return nil
 }
 
 func (m pop3Memory) offered() []string {
@@ -240,7 +257,15 @@ func (s *pop3Source) failed(doing string, err error) error {
 func (s *pop3Source) List(ctx context.Context, each func(fetch.Item) error) (fetch.Listing, error) {
 	listed, err := s.client.Listing(ctx, func(it pop3.Item) error { return each(fetch.Item(it)) })
 	if err != nil {
+		var conn *pop3.ConnError
+		if s.known.Mechanism != "" && ctx.Err() == nil && stumbled(err) && (!errors.As(err, &conn) || conn.Timeout()) {
+			// A LIST that was sent ahead may have been dropped: the next session waits with it.
+			err = errors.Join(err, s.account.remember(pop3Memory{Stumbles: true}))
+		}
 		return fetch.Listing{}, s.failed("list", err)
+	}
+	if listed.NoUIDL && s.uidl {
+		return fetch.Listing{}, s.failed("list", errors.New("the server announced UIDL and refuses it, so that its messages cannot be told apart"))
 	}
 	return fetch.Listing{Complete: listed.Malformed == 0}, nil
 }
@@ -278,11 +303,7 @@ func (s *pop3Source) Close(ctx context.Context) error {
 		_ = s.client.Leave()
 	}
 	if s.shown != s.known {
-		text, err := json.Marshal(s.shown)
-		if err != nil {
-			return err
-		}
-		return s.account.memory.remember(text)
+		return s.account.remember(s.shown)
 	}
 	return nil
 }
