@@ -54,14 +54,20 @@ func exitCode(err error) int {
 		return exitNoPerm
 	case errors.As(err, &local), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EDQUOT):
 		return exitIO
-	case errors.As(err, &server):
+	case errors.As(err, &server) && !passing(err):
 		return exitUnavailable
-	case errors.As(err, &asides):
+	case errors.As(err, &server), errors.As(err, &asides):
 		return exitTemporary
 	case isPath(err):
 		return exitCantCreate
 	}
 	return exitFailed
+}
+
+// passing tells whether a server answered, and refused for the moment.
+func passing(err error) bool {
+	var reply interface{ Permanent() bool }
+	return errors.As(err, &reply) && !reply.Permanent()
 }
 
 func isPath(err error) bool {

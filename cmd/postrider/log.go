@@ -19,7 +19,7 @@ import (
 // a plain line, with the priority in front that the journal of systemd reads
 // when it is the one that gets it.
 func newLogger(c configs.Log, out io.Writer, getenv func(string) string) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.Level}
+	options := &slog.HandlerOptions{Level: c.Level, ReplaceAttr: escaped}
 	switch c.Format {
 	case "json":
 		return slog.New(slog.NewJSONHandler(out, options))
@@ -27,6 +27,21 @@ func newLogger(c configs.Log, out io.Writer, getenv func(string) string) *slog.L
 		return slog.New(slog.NewTextHandler(out, options))
 	}
 	return slog.New(&plainHandler{out: &lockedWriter{w: out}, level: c.Level, journal: getenv("JOURNAL_STREAM") != ""})
+}
+
+// escaped makes the texts of a record fit for a terminal: the handlers of
+// log/slog escape what their format needs, and JSON lets pass what turns the
+// direction of writing and the control characters above ASCII.
+func escaped(_ []string, a slog.Attr) slog.Attr {
+	switch v := a.Value.Resolve(); v.Kind() {
+	case slog.KindString:
+		a.Value = slog.StringValue(printable(v.String()))
+	case slog.KindAny:
+		if err, ok := v.Any().(error); ok {
+			a.Value = slog.StringValue(printable(err.Error()))
+		}
+	}
+	return a
 }
 
 // plainHandler writes one line a record: what happened, then key=value. It has

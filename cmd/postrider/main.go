@@ -10,6 +10,7 @@ import (
 )
 
 func main() {
+	noCore()
 	// The first signal ends the work in order, a second one at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)

@@ -23,13 +23,14 @@ const linePause = 10 * time.Second
 // progress shows how a fetch goes on: bars on a terminal, lines elsewhere.
 type progress struct {
 	bars   *mpb.Progress // nil: no terminal
+	shown  map[string]*bar
 	quiet  bool
 	stdout io.Writer
 	stderr io.Writer
 }
 
 func (p *program) newProgress(quiet bool) *progress {
-	show := &progress{quiet: quiet, stdout: p.stdout, stderr: p.stderr}
+	show := &progress{shown: map[string]*bar{}, quiet: quiet, stdout: p.stdout, stderr: p.stderr}
 	if f, ok := p.stderr.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
 		show.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
 	}
@@ -50,13 +51,17 @@ func (s *progress) account(name string) fetch.Progress {
 	case s.quiet:
 		return nil
 	case s.bars != nil:
-		return &bar{bars: s.bars, name: name}
+		s.shown[name] = &bar{bars: s.bars, name: name}
+		return s.shown[name]
 	}
 	return &lines{out: s.stdout, name: name}
 }
 
 // done says what became of an account in which something happened.
 func (s *progress) done(r daemon.Report) {
+	if b := s.shown[r.Account]; b != nil {
+		b.end(r.Err == nil)
+	}
 	if s.quiet || r.Result.Delivered == 0 && r.Result.Disposed == 0 {
 		return
 	}
@@ -67,10 +72,10 @@ func (s *progress) done(r daemon.Report) {
 	fmt.Fprintf(out, "%s: %s (%s) in %s\n", r.Account, count(r.Result.Delivered, "new message"), octets(r.Result.Octets), r.Took.Round(10*time.Millisecond))
 }
 
-// wait ends the display.
+// wait ends the display, with every bar as it was in the end.
 func (s *progress) wait() {
 	if s.bars != nil {
-		s.bars.Shutdown()
+		s.bars.Wait()
 	}
 }
 
@@ -97,7 +102,8 @@ func (b *bar) Wanted(messages int, octets int64) {
 		return
 	}
 	b.total = max(octets, 1)
-	b.bar = b.bars.New(b.total, mpb.BarStyle().Rbound("]"),
+	// Begun with a total, the bar would end by itself when that many octets came, and announced sizes are hints.
+	b.bar = b.bars.New(0, mpb.BarStyle().Rbound("]"),
 		mpb.PrependDecorators(
 			decor.Name(b.name, decor.WCSyncSpaceR),
 			decor.Any(func(decor.Statistics) string {
@@ -110,6 +116,7 @@ func (b *bar) Wanted(messages int, octets int64) {
 			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"),
 		),
 	)
+	b.bar.SetTotal(b.total, false)
 }
 
 func (b *bar) Octets(n int64) {
@@ -118,9 +125,16 @@ func (b *bar) Octets(n int64) {
 	}
 }
 
-func (b *bar) Message() {
-	if n := b.messages.Add(1); b.bar != nil && n >= b.wanted.Load() {
-		b.bar.SetTotal(-1, true) // announced sizes are hints: it is done when the messages are
+func (b *bar) Message() { b.messages.Add(1) }
+
+// end leaves the bar as it is; well says that nothing is missing.
+func (b *bar) end(well bool) {
+	switch {
+	case b.bar == nil:
+	case well:
+		b.bar.SetTotal(-1, true)
+	default:
+		b.bar.Abort(false)
 	}
 }
 
