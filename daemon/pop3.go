@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"time"
 
 	"postrider/auth"
 	"postrider/configs"
@@ -33,8 +34,14 @@ type memory interface {
 // and has the last word.
 type pop3Memory struct {
 	Mechanism string `json:"mechanism"`          // "" if nothing can be sent ahead
-	Stumbles  bool   `json:"stumbles,omitempty"` // it was tried, and is not tried again
+	Stumbled  int64  `json:"stumbled,omitempty"` // when sending ahead failed, in Unix seconds
 }
+
+// stumbleHold is how long nothing is sent ahead to a server that stumbled over
+// it. It is not for ever, as a line that broke at that moment looks the same.
+const stumbleHold = 7 * 24 * time.Hour
+
+func (m pop3Memory) stumbles() bool { return time.Since(time.Unix(m.Stumbled, 0)) < stumbleHold }
 
 func (a *pop3Account) address() string {
 	return net.JoinHostPort(a.box.Host, strconv.Itoa(a.box.Port))
@@ -62,7 +69,7 @@ func (a *pop3Account) open(ctx context.Context) (*pop3Source, error) {
 		return src, err
 	}
 	if src, err = a.session(ctx, pop3Memory{}); err == nil {
-		src.shown = pop3Memory{Stumbles: true} // the server is well, so it was that
+		src.shown = pop3Memory{Stumbled: time.Now().Unix()} // the server is well, so it was that
 	}
 	return src, err
 }
@@ -100,7 +107,7 @@ func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Sourc
 	if err != nil {
 		return nil, &ServerError{a.address(), fmt.Errorf("begin session: %w", err)}
 	}
-	s := &pop3Source{account: a, client: c, known: known, shown: pop3Memory{Stumbles: known.Stumbles}}
+	s := &pop3Source{account: a, client: c, known: known, shown: pop3Memory{Stumbled: known.Stumbled}}
 	if err := s.begin(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -193,8 +200,8 @@ func (s *pop3Source) logIn(ctx context.Context, caps pop3.Capabilities) error {
 	if err := s.authenticate(ctx, choice, credentials); err != nil {
 		return err
 	}
-	if !s.known.Stumbles && server.TLS == "implicit" && caps.Pipelining && !caps.UTF8 && (choice.Mechanism == "PLAIN" || choice.Mechanism == auth.CommandUser) {
-		s.shown.Mechanism = choice.Mechanism
+	if !s.known.stumbles() && server.TLS == "implicit" && caps.Pipelining && !caps.UTF8 && (choice.Mechanism == "PLAIN" || choice.Mechanism == auth.CommandUser) {
+		s.shown = pop3Memory{Mechanism: choice.Mechanism}
 	}
 	return nil
 }
@@ -260,7 +267,7 @@ func (s *pop3Source) List(ctx context.Context, each func(fetch.Item) error) (fet
 		var conn *pop3.ConnError
 		if s.known.Mechanism != "" && ctx.Err() == nil && stumbled(err) && (!errors.As(err, &conn) || conn.Timeout()) {
 			// A LIST that was sent ahead may have been dropped: the next session waits with it.
-			err = errors.Join(err, s.account.remember(pop3Memory{Stumbles: true}))
+			err = errors.Join(err, s.account.remember(pop3Memory{Stumbled: time.Now().Unix()}))
 		}
 		return fetch.Listing{}, s.failed("list", err)
 	}

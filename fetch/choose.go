@@ -48,8 +48,17 @@ type want struct {
 	key        ledger.Key
 	uid        string
 	noUID      bool  // its identity is its content
-	candidates []int // places of known messages with this identifier and another size
+	candidates []int // places of known messages with this identifier that are of another size, or were gone
 }
+
+// goneHold is how long a message that the server does not list any more is
+// remembered. A server that once shows an empty or shorter list by mistake, and
+// then the whole again, makes everything come again; but nothing is delivered
+// that is still remembered.
+const goneHold = 7 * 24 * time.Hour
+
+// sameSize compares announced sizes, of which a server may have given none.
+func sameSize(a, b int64) bool { return a == b || a < 0 || b < 0 }
 
 // choose asks what the server has and decides what to retrieve: everything
 // that the ledger does not know by identifier, occurrence and size.
@@ -109,7 +118,7 @@ func (l *Line) identify(p *plan, it Item) (want, bool) {
 			continue // this one is another message of the same list
 		}
 		r, _ := l.known.At(place)
-		if r.Octets == it.Octets || r.Octets < 0 || it.Octets < 0 {
+		if sameSize(r.Octets, it.Octets) && r.Gone.IsZero() {
 			p.see(place, it.Number)
 			return w, false
 		}
@@ -142,7 +151,7 @@ func (l *Line) checkRenumbered(p *plan) error {
 	known := 0
 	for place := range l.known.Places() {
 		r, ok := l.known.At(place)
-		if !ok || r.State == ledger.Disposing && p.number(place) == 0 {
+		if !ok || p.number(place) == 0 && (r.State == ledger.Disposing || !r.Gone.IsZero()) {
 			continue
 		}
 		known++
@@ -229,9 +238,10 @@ func (l *Line) lastComeSuspects(p *plan) {
 	})
 }
 
-// forget drops from the ledger what is gone from a complete list, so that it
-// does not grow for ever and a server may use an identifier again.
-func (l *Line) forget(p *plan) (compared bool) {
+// forget drops from the ledger what has been gone from complete lists for long
+// enough, so that it does not grow for ever. A server that uses an identifier
+// again meanwhile has the contents compared.
+func (l *Line) forget(p *plan, now time.Time) (compared bool) {
 	if !p.complete {
 		return false
 	}
@@ -242,7 +252,9 @@ func (l *Line) forget(p *plan) (compared bool) {
 		case !ok || p.numbers[place] != 0:
 		case p.mayBeLeft(r):
 			compared = false
-		default:
+		case r.Gone.IsZero():
+			l.known.SetGone(place, now)
+		case now.Sub(r.Gone) > goneHold:
 			l.known.Forget(place)
 		}
 	}

@@ -2,8 +2,11 @@ package fetch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"postrider/ledger"
 )
@@ -86,7 +89,17 @@ func TestChoose(t *testing.T) {
 
 func local(text string) string { return strings.ReplaceAll(text, "\r\n", "\n") }
 
-func TestForgetOnlyWhatACompleteListLacks(t *testing.T) {
+// listedOnRecord counts the known messages that the last complete list had.
+func listedOnRecord(w *world) (n int) {
+	for place := range w.line.known.Places() {
+		if r, ok := w.line.known.At(place); ok && r.Gone.IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
+func TestOnlyACompleteListTellsWhatIsGone(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t), &server{}
 	s.add(uids("m", 10)...)
@@ -94,19 +107,71 @@ func TestForgetOnlyWhatACompleteListLacks(t *testing.T) {
 	s.remove("m3")
 	s.incomplete = true
 	w.pass(s)
-	if n := w.line.known.Len(); n != 10 {
-		t.Errorf("%d known after an incomplete list, want 10", n)
+	if n := listedOnRecord(w); n != 10 {
+		t.Errorf("%d listed after an incomplete list, want 10", n)
 	}
 	s.incomplete = false
 	w.pass(s)
-	if n := w.line.known.Len(); n != 9 {
-		t.Errorf("%d known after a complete list, want 9", n)
+	if n := listedOnRecord(w); n != 9 {
+		t.Errorf("%d listed after a complete list, want 9", n)
 	}
-	// A server may use the identifier again.
-	s.messages = append(s.messages, message{uid: "m3", text: text("x3")})
+	// A server may use the identifier again, even for one of the same size.
+	other := message{uid: "m3", text: strings.Replace(text("m3"), "m3", "M3", 1)}
+	if len(other.text) != len(text("m3")) || other.text == text("m3") {
+		t.Fatal("not another text of the same size")
+	}
+	s.messages = append(s.messages, other)
 	if r := w.pass(s); r.Delivered != 1 {
 		t.Errorf("identifier used again: %+v", r)
 	}
+	if r := w.pass(s); r.Delivered != 0 || r.Wanted != 0 {
+		t.Errorf("once more: %+v", r)
+	}
+}
+
+// A server that shows an empty list by mistake, and then the whole again, has
+// everything fetched for comparison, and nothing delivered.
+func TestAnEmptyListByMistake(t *testing.T) {
+	t.Parallel()
+	for _, options := range [][]func(*Job){nil, {deleting}} {
+		w, s := newWorld(t, options...), &server{deaf: true} // what is deleted stays, too
+		s.add(uids("m", 10)...)
+		w.pass(s)
+		all := slices.Clone(s.messages)
+		s.messages = nil
+		if r := w.pass(s); r.Listed != 0 {
+			t.Fatalf("not empty: %+v", r)
+		}
+		w.again()
+		s.messages = all
+		if r := w.pass(s); r.Delivered != 0 || r.Matched != 10 {
+			t.Errorf("after the mistake: %+v", r)
+		}
+		if r := w.pass(s); r.Delivered != 0 || r.Wanted != 0 {
+			t.Errorf("once more: %+v", r)
+		}
+		w.once(uids("m", 10)...)
+	}
+}
+
+func TestWhatIsGoneForLongIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, s := newWorld(t), &server{}
+		s.add(uids("m", 10)...)
+		w.pass(s)
+		s.remove("m3")
+		w.pass(s)
+		time.Sleep(goneHold - 24*time.Hour)
+		w.pass(s)
+		if n := w.line.known.Len(); n != 10 {
+			t.Errorf("%d known before the time is over, want 10", n)
+		}
+		time.Sleep(48 * time.Hour)
+		w.pass(s)
+		if n := w.line.known.Len(); n != 9 {
+			t.Errorf("%d known after it, want 9", n)
+		}
+	})
 }
 
 func TestAsideIsForgottenWithItsMessage(t *testing.T) {

@@ -22,8 +22,8 @@ func TestDeleteAfterDelivery(t *testing.T) {
 		t.Errorf("second pass: %+v", r)
 	}
 	w.pass(s)
-	if n := w.line.known.Len(); n != 0 {
-		t.Errorf("%d on record of an empty server", n)
+	if n := listedOnRecord(w); n != 0 {
+		t.Errorf("%d on record as listed by an empty server", n)
 	}
 	w.once(uids("m", 3)...)
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -83,7 +85,10 @@ func Open(s Shared, job Job) (*Line, error) {
 	if l.progress == nil {
 		l.progress = noProgress{}
 	}
-	var err error
+	err := l.foldersAreThere()
+	if err != nil {
+		return nil, &LocalError{err}
+	}
 	if l.folder, err = maildir.Open(s.Root.Dir, filepath.Join(s.Root.Dir, job.Folder), s.Syncer); err != nil {
 		return nil, &LocalError{err}
 	}
@@ -92,6 +97,18 @@ func Open(s Shared, job Job) (*Line, error) {
 		return nil, &LocalError{err}
 	}
 	return l, nil
+}
+
+// foldersAreThere refuses to go on if a folder has vanished into which messages
+// were on their way. Made anew it would look as if the reader had taken them.
+func (l *Line) foldersAreThere() error {
+	for _, b := range l.shared.Root.Ledger.Open(l.id()) {
+		dir := filepath.Join(l.shared.Root.Dir, b.Folder)
+		if _, err := os.Stat(filepath.Join(dir, "tmp")); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("folder %s is gone, with %d messages on their way into it. Is its disk mounted? If it was removed on purpose, make it again, with tmp, new and cur in it", dir, len(b.Intents))
+		}
+	}
+	return nil
 }
 
 func (l *Line) prepare() (err error) {
@@ -243,7 +260,7 @@ func (l *Line) session(ctx context.Context, src Source, total *Result, breaking 
 		return false, err
 	}
 	total.Aside = p.aside
-	compared := l.forget(p)
+	compared := l.forget(p, time.Now())
 	if l.known.Changed() {
 		if err := l.commit(l.known.Save); err != nil {
 			return false, err

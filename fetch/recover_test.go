@@ -5,10 +5,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"postrider/ledger"
+	"postrider/maildir"
 )
 
 // file returns the path of a name of the intent in one of the directories.
@@ -209,4 +211,31 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestFolderIsGone: a folder whose disk is not mounted is not made anew while
+// messages are on their way into it, as they would look like moved by the
+// reader, and be lost.
+func TestFolderIsGone(t *testing.T) {
+	t.Parallel()
+	w, s := newWorld(t), &server{}
+	s.add("a", "b")
+	w.walkTo(s, intended)
+	w.close()
+	folder, away := filepath.Join(w.mail(), w.job.Folder), filepath.Join(w.dir, "away")
+	must(t, os.Rename(folder, away))
+	root, err := ledger.OpenRoot(w.mail(), ledger.RootOptions{Identities: filepath.Join(w.dir, "roots"), Keys: maildir.Keys})
+	must(t, err)
+	_, err = Open(Shared{Root: root, Names: maildir.NewNamer("host"), Syncer: maildir.NewSyncer(4), Slots: make(chan struct{}, 8)}, w.job)
+	if err == nil || !strings.Contains(err.Error(), folder) || !strings.Contains(err.Error(), "mounted") {
+		t.Errorf("error %v", err)
+	}
+	must(t, root.Close())
+	if _, err := os.Stat(folder); !os.IsNotExist(err) {
+		t.Errorf("the folder was made anew: %v", err)
+	}
+	must(t, os.Rename(away, folder))
+	w.open()
+	w.pass(s)
+	w.once("a", "b")
 }

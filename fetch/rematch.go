@@ -42,9 +42,10 @@ func (d *delivery) wasDelivered(it *item) (bool, error) {
 			return false, &LocalError{err}
 		}
 		for i, place := range it.candidates {
-			if digests[i] == content && d.plan.number(place) == 0 {
-				d.line.known.SetOctets(place, it.Octets)
-				d.plan.see(place, it.Number)
+			r, _ := d.line.known.At(place)
+			unknown := digests[i] == ledger.Digest{} && sameSize(r.Octets, it.Octets)
+			if (digests[i] == content || unknown) && d.plan.number(place) == 0 {
+				d.isThere(place, it)
 				return true, nil
 			}
 		}
@@ -80,8 +81,16 @@ func (d *delivery) identifyByContent(it *item, content ledger.Digest) bool {
 			continue
 		}
 		if known {
-			d.plan.see(place, it.Number)
+			d.isThere(place, it)
 		}
 		return known
 	}
+}
+
+// isThere notes that the known message at a place is the one that was fetched.
+func (d *delivery) isThere(place int, it *item) {
+	if r, _ := d.line.known.At(place); r.Octets != it.Octets || !r.Gone.IsZero() {
+		d.line.known.SetThere(place, it.Octets)
+	}
+	d.plan.see(place, it.Number)
 }

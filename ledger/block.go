@@ -14,7 +14,7 @@ import (
 // chosen so that four fill a page.
 const (
 	blockRecords = 30
-	recordSize   = 16 + 8 + 4 + 1 + 3 // key, octets, time, state and use, unused
+	recordSize   = 16 + 8 + 4 + 1 + 2 + 1 // key, octets, time, state and use, day since it is gone, unused
 	digestSize   = len(Digest{})
 
 	// releaseEvery is after how many records that were read their pages are
@@ -78,6 +78,7 @@ func (m *Mailbox) loadKnown(b *bbolt.Bucket, size int64) error {
 			m.facts = append(m.facts, fact{
 				octets: int64(binary.BigEndian.Uint64(v[16:])),
 				time:   binary.BigEndian.Uint32(v[24:]),
+				gone:   binary.BigEndian.Uint16(v[29:]),
 				state:  State(v[28] & 0x7f),
 				used:   v[28]&0x80 != 0,
 			})
@@ -202,7 +203,9 @@ func (m *Mailbox) encode(block int) []byte {
 		v = append(v, m.keys[i][:]...)
 		v = binary.BigEndian.AppendUint64(v, uint64(f.octets))
 		v = binary.BigEndian.AppendUint32(v, f.time)
-		v = append(v, state, 0, 0, 0)
+		v = append(v, state)
+		v = binary.BigEndian.AppendUint16(v, f.gone)
+		v = append(v, 0)
 	}
 	return v
 }

@@ -24,6 +24,7 @@ type Record struct {
 	Octets  int64     // as the server announced; -1: unknown, any size matches
 	Time    time.Time // of the delivery, in whole seconds
 	State   State
+	Gone    time.Time // since when the server does not list it, to the day; zero: it does
 	Content Digest
 }
 
@@ -31,9 +32,12 @@ type Record struct {
 type fact struct {
 	octets int64
 	time   uint32
+	gone   uint16 // days since 1970; 0: the server lists it
 	state  State
 	used   bool
 }
+
+const day = 24 * time.Hour
 
 // index finds a record's place by its key: open addressing over places, which
 // costs 4 octets a slot where a map would cost six times as much. Keys are

@@ -278,8 +278,8 @@ func (l *Ledger) Memory(name string) (value []byte, err error) {
 	return value, err
 }
 
-// Remember keeps value under name: facts that spare work next time, such as
-// what a server can do. No decision about a message may rest on them.
+// Remember keeps value under name: a fact that spares work next time, such as
+// what a server can do, or that calls for more care.
 func (t *Tx) Remember(name string, value []byte) error {
 	if len(value) == 0 {
 		return t.tx.Bucket(bucketMemory).Delete([]byte(name))

@@ -73,7 +73,11 @@ func (m *Mailbox) Find(k Key) (place int, ok bool) { return m.index.find(m.keys,
 // At returns the record at a place, without its digest.
 func (m *Mailbox) At(place int) (Record, bool) {
 	f := m.facts[place]
-	return Record{Key: m.keys[place], Octets: f.octets, Time: time.Unix(int64(f.time), 0), State: f.state}, f.used
+	r := Record{Key: m.keys[place], Octets: f.octets, Time: time.Unix(int64(f.time), 0), State: f.state}
+	if f.gone != 0 {
+		r.Gone = time.Unix(int64(f.gone)*int64(day/time.Second), 0)
+	}
+	return r, f.used
 }
 
 // Adopt records a message of which the key was found in a folder when a lost
@@ -133,10 +137,16 @@ func (m *Mailbox) SetState(place int, s State) {
 	m.touch(place)
 }
 
-// SetOctets changes the size that the server announced for the message at a
-// place.
-func (m *Mailbox) SetOctets(place int, octets int64) {
-	m.facts[place].octets = octets
+// SetGone notes that the server does not list the message at a place any more.
+func (m *Mailbox) SetGone(place int, now time.Time) {
+	m.facts[place].gone = uint16(now.Unix() / int64(day/time.Second))
+	m.touch(place)
+}
+
+// SetThere notes that the server lists the message at a place, with the
+// announced size.
+func (m *Mailbox) SetThere(place int, octets int64) {
+	m.facts[place].gone, m.facts[place].octets = 0, octets
 	m.touch(place)
 }
 

@@ -102,7 +102,7 @@ func TestMailboxAgainstAModel(t *testing.T) {
 						m.SetState(place, rec.State)
 					} else {
 						rec.Octets = int64(step)
-						m.SetOctets(place, rec.Octets)
+						m.SetThere(place, rec.Octets)
 					}
 					records[k] = rec
 				case action < 90:
@@ -170,7 +170,7 @@ func TestUnsavedChangesAreLost(t *testing.T) {
 	place := m.Add(Record{Key: keyOf(1)})
 	save(t, r, m)
 	for _, change := range []func(){
-		func() { m.SetState(place, Inferred) }, func() { m.SetOctets(place, 7) }, func() { m.SetState(place, Delivered) }, func() { m.SetOctets(place, 0) },
+		func() { m.SetState(place, Inferred) }, func() { m.SetThere(place, 7) }, func() { m.SetState(place, Delivered) }, func() { m.SetThere(place, 0) },
 	} {
 		change()
 		if !m.Changed() {

@@ -94,8 +94,8 @@ func (r *Root) openAll(o RootOptions) error {
 	if missing && known != nil && !o.Accept {
 		return &LostError{r.Dir, store + " is missing"}
 	}
-	if err := makeStateDir(r.Dir); err != nil {
-		return err
+	if err := makeDir(filepath.Join(r.Dir, stateDir)); err != nil {
+		return fmt.Errorf("make state directory: %w", err)
 	}
 	if r.lock, err = lock(filepath.Join(r.Dir, stateDir, lockName)); err != nil {
 		return fmt.Errorf("lock %s: %w", r.Dir, err)
@@ -171,15 +171,16 @@ func (r *Root) Close() error {
 		err = r.Ledger.Close()
 	}
 	if r.lock != nil {
+		// A password command that is just being started may still hold the descriptor for a moment.
+		_ = unix.Flock(int(r.lock.Fd()), unix.LOCK_UN)
 		err = errors.Join(err, r.lock.Close())
 	}
 	return err
 }
 
-// makeStateDir makes the root and its state directory, if they are not there,
-// durably up to the first directory that was.
-func makeStateDir(root string) error {
-	dir := filepath.Join(root, stateDir)
+// makeDir makes a directory and what is missing above it, durably up to the
+// first directory that was there.
+func makeDir(dir string) error {
 	if st, err := os.Stat(dir); err == nil && st.IsDir() {
 		return nil
 	}
@@ -192,7 +193,7 @@ func makeStateDir(root string) error {
 		first = parent
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make state directory: %w", err)
+		return err
 	}
 	for at := dir; ; at = filepath.Dir(at) {
 		if err := syncDir(at); err != nil {
@@ -253,7 +254,7 @@ func writeIdentity(path string, id identity) error {
 	if err != nil {
 		return err
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := makeDir(filepath.Dir(path)); err != nil {
 		return fmt.Errorf("keep identity of the root: %w (set XDG_STATE_HOME to a directory that can be written)", err)
 	}
 	if err := writeFile(path, append(text, '\n')); err != nil {
