@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestDemo(t *testing.T) {
+	parent := t.TempDir()
+	var out bytes.Buffer
+	if err := run(t.Context(), parent, &out); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	made, err := filepath.Glob(filepath.Join(parent, "*"))
+	if err != nil || len(made) != 1 {
+		t.Fatalf("the demo left %q (%v)", made, err)
+	}
+	for _, want := range []string{"\n  0 new messages in ", "\n  1 new message in ", "mutt -f " + made[0], "rm -r " + made[0]} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("the output has no %q", want)
+		}
+	}
+	if n := strings.Count(out.String(), " octets  "); n != len(accounts)*shown {
+		t.Errorf("%d messages are listed, want %d", n, len(accounts)*shown)
+	}
+	if strings.Contains(out.String(), password) {
+		t.Error("the output shows the password")
+	}
+	// What the user is invited to look at has to be there.
+	for account, messages := range map[string]int{"work": 58, "home": generated} {
+		all, err := list(filepath.Join(made[0], "Mail", account, "INBOX"))
+		if err != nil || len(all) != messages {
+			t.Errorf("%s has %d messages, want %d (%v)", account, len(all), messages, err)
+		}
+	}
+	for _, line := range strings.Split(out.String(), "\n") {
+		if path, ok := strings.CutPrefix(line, "  configuration     "); ok {
+			if _, err := os.Stat(path); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// The demo is worth something only if it finds what is wrong.
+func TestCompare(t *testing.T) {
+	want := [][]byte{[]byte("one\n"), []byte("two\n"), []byte("two\n")}
+	for name, c := range map[string]struct {
+		spoil func(dir string) error
+		found string
+	}{
+		"as sent": {func(string) error { return nil }, ""},
+		"read":    {func(dir string) error { return os.Rename(dir+"/new/0", dir+"/cur/0:2,S") }, ""},
+		"missing": {func(dir string) error { return os.Remove(dir + "/new/1") }, `lacks a message of 4 octets: "two\n"`},
+		"changed": {func(dir string) error { return os.WriteFile(dir+"/new/0", []byte("One\n"), 0o600) }, `new/0 was not sent like this`},
+		"doubled": {func(dir string) error { return os.WriteFile(dir+"/cur/3:2,S", []byte("one\n"), 0o600) }, "not so often"},
+		"tmp":     {func(dir string) error { return os.WriteFile(dir+"/tmp/4", nil, 0o600) }, "4 was left in tmp/"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for _, sub := range []string{"tmp", "new", "cur"} {
+				if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for i, octets := range want {
+				if err := os.WriteFile(filepath.Join(dir, "new", string(rune('0'+i))), octets, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			err := compare(dir, want)
+			switch {
+			case c.found == "" && err != nil:
+				t.Error(err)
+			case c.found != "" && (err == nil || !strings.Contains(err.Error(), c.found)):
+				t.Errorf("found %v, want %s", err, c.found)
+			}
+		})
+	}
+}
+
+func TestReadHeader(t *testing.T) {
+	for message, want := range map[string]header{
+		"From: Ada <ada@example.org>\nSubject: plain\n\nbody\n":                              {"Ada", "plain"},
+		"From: ada@example.org\n\nSubject: of the body\n":                                    {"ada@example.org", ""},
+		"From: =?koi8-r?B?4c7OwQ==?= <anna@example.org>\nSubject: =?utf-8?Q?gr=C3=BCn?=\n\n": {"Анна", "grün"},
+		"From: no address at all\nSubject: =?x-unknown?Q?a?=\n\n":                            {"no address at all", "=?x-unknown?Q?a?="},
+		"Subject: before\nthis is no field\nFrom: x@example.org\n\n":                         {"", "before"},
+		"":         {"", ""},
+		"\x00\xff": {"", ""},
+	} {
+		if got := readHeader([]byte(message)); got != want {
+			t.Errorf("%q: %q, want %q", message, got, want)
+		}
+	}
+}
+
+func TestColumn(t *testing.T) {
+	for text, want := range map[string]string{
+		"":           "-   ",
+		"ab":         "ab  ",
+		"abcdef":     "abcd",
+		"山山山":        "山山",
+		"a山山":        "a山 ",
+		"e\u0301e":   "e\u0301e  ",
+		"\x1b[2J":    "?[2J",
+		"\u202eabcd": "?abc",
+	} {
+		if got := column(text, 4); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
