@@ -11,6 +11,7 @@
 //	dispose          7. only now may the server be told to remove a message
 //
 // While one batch walks from 3 to 6, the next is being retrieved; a batch is
-// what arrived while the one before was on its way. Whatever fails before step
+// what arrived while the one before was on its way, and a tenth of a second
+// more while more is arriving. Whatever fails before step
 // 6 is durable, the server still has the message.
 package fetch
