@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"time"
 
@@ -48,6 +49,9 @@ func (p *program) runFetch(c *cobra.Command, accounts []string, newRoot, quiet b
 	host, err := os.Hostname()
 	if err != nil {
 		host = "localhost"
+	}
+	if quiet {
+		config.Log.Level = max(config.Log.Level, slog.LevelWarn)
 	}
 	show := p.newProgress(quiet)
 	engine, err := daemon.Open(daemon.Options{
