@@ -178,6 +178,7 @@ func TestProxyFreeze(t *testing.T) {
 	if n, err := io.ReadFull(conn, got[:3]); n != 3 {
 		t.Fatal(err)
 	}
+	<-p.line(1).frozen // the third octet is here a moment before
 	_, _ = io.WriteString(conn, "ghi")
 	_ = conn.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
 	n, err := conn.Read(got)
@@ -193,6 +194,13 @@ func TestProxyFreeze(t *testing.T) {
 	if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
 		t.Errorf("after the cut: %q, %v", rest, err)
 	}
+}
+
+// line returns the line of a connection.
+func (p *Proxy) line(conn int) *proxyLine {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.lines[conn]
 }
 
 func TestProxyFreezeNow(t *testing.T) {

@@ -252,7 +252,7 @@ func TestT59RealFetchUntrusted(t *testing.T) {
 			s.AddUser(t, "bob", realPassword)
 			s.Append(t, "bob", []byte("Subject: x\r\n\r\nbody\r\n"))
 			p := newPostrider(t, binary, realAccount{name: "work", server: s, ca: other.CA, user: "bob", tls: tls, onServer: "delete"})
-			before := strings.Count(s.Log(), "user=<bob>")
+			before := settledCount(s, "user=<bob>")
 			if code, output := p.run("fetch"); code == 0 {
 				t.Errorf("exit code 0 with a certificate of another CA:\n%s", output)
 			}
@@ -264,6 +264,20 @@ func TestT59RealFetchUntrusted(t *testing.T) {
 			}
 		})
 	}
+}
+
+// settledCount counts a text in the server's log when the lines of the logins
+// by which AddUser has waited for the user are all there: the log comes late.
+func settledCount(s *mailtest.RealServer, text string) int {
+	n, since := 0, time.Now()
+	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if now := strings.Count(s.Log(), text); now != n {
+			n, since = now, time.Now()
+		} else if n > 0 && time.Since(since) > time.Second {
+			break
+		}
+	}
+	return n
 }
 
 // T49, as Dovecot 2.3 and Courier 1.0 have it: they forget to stuff a dot that is
