@@ -95,7 +95,11 @@ func readMeta(f io.ReaderAt, at int64, which uint64) (m meta, ok bool, err error
 	sum := fnv.New64a()
 	sum.Write(b[:metaSum])
 	m = meta{pageSize: int(word(b[8:])), root: long(b[16:]), freelist: long(b[32:]), next: long(b[40:]), tx: long(b[48:])}
-	ok = word(b) == boltMagic && word(b[4:]) == boltVersion && long(b[metaSum:]) == sum.Sum64() && id == which && m.tx%2 == which
+	ok = word(b) == boltMagic && word(b[4:]) == boltVersion && long(b[metaSum:]) == sum.Sum64()
+	if ok && (id != which || m.tx%2 != which) {
+		// bbolt does not look at these, and would take this copy where we take the other.
+		return m, false, fmt.Errorf("%w: head of page %d", errFormat, which)
+	}
 	return m, ok, nil
 }
 
