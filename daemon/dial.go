@@ -13,7 +13,10 @@ import (
 	"strconv"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"postrider/configs"
+	"postrider/pop3"
 )
 
 const (
@@ -46,12 +49,25 @@ func (d *dialer) dial(ctx context.Context) (net.Conn, error) {
 	address := net.JoinHostPort(d.server.Host, strconv.Itoa(d.server.Port))
 	conn, err := (&net.Dialer{Timeout: connectPatience, KeepAlive: keepAlive}).DialContext(ctx, "tcp", address)
 	if err != nil {
-		return nil, &ServerError{Server: address, Err: fmt.Errorf("connect: %w", err)}
+		return nil, &ServerError{Server: address, Err: fmt.Errorf("connect: %w", plainly(err))}
 	}
 	if d.server.TLS == "implicit" {
 		return tls.Client(conn, d.tls), nil
 	}
 	return conn, nil
+}
+
+// plainly leaves out of a failure to connect what its error tells anyway.
+func plainly(err error) error {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		return err
+	}
+	var call *os.SyscallError
+	if errors.As(op.Err, &call) {
+		return call.Err
+	}
+	return op.Err
 }
 
 // ServerError is a failure of or on the way to a server.
@@ -63,12 +79,23 @@ type ServerError struct {
 func (e *ServerError) Error() string { return e.Server + ": " + e.Err.Error() + remedy(e.Err) }
 func (e *ServerError) Unwrap() error { return e.Err }
 
-// remedy says what to do about a certificate that is refused.
+// remedy says what to do about the mistakes that are made most.
 func remedy(err error) string {
+	var noHost *net.DNSError
+	var noTLS tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
+	var reply *pop3.ReplyError
 	switch {
+	case errors.As(err, &noHost) && noHost.IsNotFound:
+		return " (is host written right?)"
+	case errors.Is(err, unix.ECONNREFUSED):
+		return " (nothing listens there: are host, port and tls right?)"
+	case errors.As(err, &noTLS):
+		return " (the server does not begin with TLS on this port: try tls: starttls, or another port)"
+	case errors.As(err, &reply) && reply.Command == "STLS":
+		return " (the server has no STARTTLS on this port: try tls: implicit)"
 	case errors.As(err, &authority):
 		return " (if it is your own server, name its authority in ca_file, or its key in pins)"
 	case errors.As(err, &host):

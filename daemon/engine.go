@@ -140,7 +140,7 @@ func (e *Engine) pop3Job(a configs.Account) *job {
 	work := fetch.Job{
 		Protocol: "pop3", Account: a.Name, Mailbox: "INBOX", Folder: deliverTo(a.POP3.DeliverTo, a.Name, "INBOX"),
 		OnServer: fetch.Disposal{Delete: a.POP3.OnServer.Action == configs.Delete, After: a.POP3.OnServer.After},
-		MaxSize:  a.POP3.MaxSize, Log: e.options.Log,
+		MaxSize:  a.POP3.MaxSize, Log: e.options.Log, LogUID: "uidl",
 	}
 	if e.options.Progress != nil {
 		work.Progress = e.options.Progress(a.Name)

@@ -2,9 +2,11 @@ package daemon
 
 import (
 	"context"
+	"errors"
 
 	"postrider/auth"
 	"postrider/configs"
+	"postrider/pop3"
 )
 
 // login is who an account is. Its password is asked for once and serves all
@@ -52,5 +54,13 @@ type LoginError struct {
 	Err    error
 }
 
-func (e *LoginError) Error() string { return e.Server + ": log in: " + e.Err.Error() }
+func (e *LoginError) Error() string {
+	text := e.Server + ": log in: " + e.Err.Error()
+	var reply *pop3.ReplyError
+	if errors.As(e.Err, &reply) {
+		text += " (check user and password; some providers want POP3 switched on first, or a password made for one program)"
+	}
+	return text
+}
+
 func (e *LoginError) Unwrap() error { return e.Err }

@@ -283,10 +283,12 @@ func (s *pop3Source) Retrieve(ctx context.Context, want []fetch.Request, r fetch
 	for i, w := range want {
 		requests[i] = pop3.Request(w)
 	}
-	if err := s.client.Retrieve(ctx, requests, r); err != nil {
-		return s.failed("retrieve", err)
+	err := s.client.Retrieve(ctx, requests, r)
+	var local *fetch.LocalError
+	if err == nil || errors.As(err, &local) {
+		return err // nothing that the server has done
 	}
-	return nil
+	return s.failed("retrieve", err)
 }
 
 // Dispose implements fetch.Source.

@@ -3,6 +3,8 @@ package fetch
 import (
 	"cmp"
 	"context"
+	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -19,6 +21,13 @@ type plan struct {
 	tooLarge int
 	aside    []Aside
 
+	fresh       int                // how many of want were never asked for
+	later       int                // new messages that this session does not ask for
+	laterOctets int64              // their announced size
+	taken       map[ledger.Key]int // by the key of an identifier's first occurrence: how many are other messages of this list
+	repeats     bool               // an identifier stands for several messages
+	candidates  int                // of all of want
+
 	// rematch: the server seems to have given its messages new identifiers.
 	// Each new one is compared by content with those that are gone, and
 	// nothing is removed on the server.
@@ -30,8 +39,25 @@ type plan struct {
 	breaking bool                    // there are messages that get a session of their own
 }
 
+// Bounds of what one session keeps in memory of messages that are new,
+// whatever the server lists.
+const (
+	maxFresh      = 50_000  // with an identifier; the rest gets sessions of its own
+	maxNoUID      = 200_000 // without: all of them have to be fetched to be compared
+	maxCandidates = 1 << 20 // for comparison, of all new messages together
+	maxLeft       = 10_000  // sizes of messages that are left
+)
+
+// everyday is how few messages may all be gone without anybody wondering.
+const everyday = 10
+
 // leave notes a message that stays unknown: it could be any of its size.
-func (p *plan) leave(octets int64) { p.left[max(octets, -1)] = true }
+func (p *plan) leave(octets int64) {
+	if len(p.left) >= maxLeft {
+		octets = -1
+	}
+	p.left[max(octets, -1)] = true
+}
 
 // mayBeLeft tells whether a message that is gone could be one that was not
 // fetched, under another identifier.
@@ -49,6 +75,7 @@ type want struct {
 	uid        string
 	noUID      bool  // its identity is its content
 	candidates []int // places of known messages with this identifier that are of another size, or were gone
+	next       int   // one more than the place of the known message that is the occurrence after this one; 0: there is none
 }
 
 // goneHold is how long a message that the server does not list any more is
@@ -63,17 +90,20 @@ func sameSize(a, b int64) bool { return a == b || a < 0 || b < 0 }
 // choose asks what the server has and decides what to retrieve: everything
 // that the ledger does not know by identifier, occurrence and size.
 func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, error) {
-	p := &plan{numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, left: map[int64]bool{}, chosen: map[ledger.Key]bool{}}
+	p := &plan{
+		numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, left: map[int64]bool{},
+		chosen: map[ledger.Key]bool{}, taken: map[ledger.Key]int{},
+	}
 	listing, err := src.List(ctx, func(it Item) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		p.listed++
 		if len(it.UID) == 0 {
-			p.noUID = true
-			p.want = append(p.want, want{Request: Request{it.Number, it.Octets}, key: l.origins.byUID(nil, it.Number), noUID: true})
-			return nil
+			return l.wantNoUID(p, it)
 		}
 		if w, isNew := l.identify(p, it); isNew {
-			p.chosen[w.key] = true
-			p.want = append(p.want, w)
+			l.wantNew(p, w)
 		}
 		return nil
 	})
@@ -84,15 +114,50 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 	if err := l.checkRenumbered(p); err != nil {
 		return nil, err
 	}
-	l.leaveTooLarge(p)
+	if p.tooLarge > 0 {
+		l.log.Info("messages larger than max_size are left on the server", "messages", p.tooLarge)
+	}
 	l.leaveBreaking(p, breaking)
 	l.lastComeSuspects(p)
-	octets := int64(0)
+	octets := p.laterOctets
 	for _, w := range p.want {
 		octets += max(w.Octets, 0)
 	}
-	l.progress.Wanted(len(p.want), octets)
+	l.progress.Wanted(len(p.want)+p.later, octets)
 	return p, nil
+}
+
+// wantNoUID wants a message that only its content can identify.
+func (l *Line) wantNoUID(p *plan, it Item) error {
+	p.noUID = true
+	w := want{Request: Request{it.Number, it.Octets}, key: l.origins.byUID(nil, it.Number), noUID: true}
+	switch {
+	case l.leaveTooLarge(p, w):
+	case len(p.want) >= maxNoUID:
+		return fmt.Errorf("the server lists more than %d messages without identifiers", maxNoUID)
+	default:
+		p.want = append(p.want, w)
+	}
+	return nil
+}
+
+// wantNew wants a new message, in this session or in one after it. Messages that
+// failed before take nobody's place.
+func (l *Line) wantNew(p *plan, w want) {
+	if l.leaveTooLarge(p, w) {
+		return
+	}
+	if _, failed := l.known.Aside(w.key); !failed {
+		if p.fresh >= l.job.maxFresh {
+			p.later++
+			p.laterOctets += max(w.Octets, 0)
+			p.leave(-1)
+			return
+		}
+		p.fresh++
+	}
+	p.chosen[w.key] = true
+	p.want = append(p.want, w)
 }
 
 // identify finds the message among those known, or says that it is wanted. The
@@ -100,18 +165,21 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 // again for another: so the occurrence and the size count as well.
 func (l *Line) identify(p *plan, it Item) (want, bool) {
 	w := want{Request: Request{it.Number, it.Octets}}
-	for n := 0; ; n++ {
-		w.key = l.origins.byUID(it.UID, n)
-		place, known := l.known.Find(w.key)
+	for n, key := l.firstFree(p, it.UID); ; n, key = n+1, l.origins.byUID(it.UID, n+1) {
+		p.repeats = p.repeats || n > 0
+		place, known := l.known.Find(key)
 		if !known {
-			if p.chosen[w.key] {
+			if p.chosen[key] {
 				continue
 			}
-			if place, known = l.known.Adopt(w.key, it.Octets, time.Now()); known {
+			if place, known = l.known.Adopt(key, it.Octets, time.Now()); known {
 				p.see(place, it.Number)
 				return w, false
 			}
-			w.uid = string(it.UID)
+			w.key, w.uid = key, string(it.UID)
+			if place, known := l.known.Find(l.origins.byUID(it.UID, n+1)); known && p.number(place) == 0 {
+				w.next = place + 1
+			}
 			return w, true
 		}
 		if p.number(place) != 0 {
@@ -122,8 +190,37 @@ func (l *Line) identify(p *plan, it Item) (want, bool) {
 			p.see(place, it.Number)
 			return w, false
 		}
-		w.candidates = append(w.candidates, place)
+		if p.candidates < maxCandidates {
+			p.candidates++
+			w.candidates = append(w.candidates, place)
+		}
 	}
+}
+
+// firstFree returns the first occurrence of an identifier that is no other
+// message of the same list, and its key. What it has found is kept for the next one: a server
+// that gives all its messages one identifier would otherwise cost the square of
+// their number.
+func (l *Line) firstFree(p *plan, uid []byte) (n int, key ledger.Key) {
+	first := l.origins.byUID(uid, 0)
+	n, key = p.taken[first], first
+	if n > 0 {
+		key = l.origins.byUID(uid, n)
+	}
+	for l.isOther(p, key) {
+		n++
+		key = l.origins.byUID(uid, n)
+	}
+	if n > 0 {
+		p.taken[first] = n
+	}
+	return n, key
+}
+
+// isOther tells whether the key belongs to a message of this list already.
+func (l *Line) isOther(p *plan, k ledger.Key) bool {
+	place, known := l.known.Find(k)
+	return p.chosen[k] || known && p.number(place) != 0
 }
 
 // see notes that the message at a place is on the server.
@@ -159,9 +256,13 @@ func (l *Line) checkRenumbered(p *plan) error {
 			gone = append(gone, place)
 		}
 	}
-	if !p.noUID && !l.renumbered && 2*len(gone) > known && 2*len(p.want) >= len(gone) {
-		l.log.Warn("more than half of the known messages have gone and as many are new: comparing contents before anything is taken for new, and removing nothing on the server",
-			"known", known, "gone", len(gone), "new", len(p.want))
+	if !p.noUID && !l.renumbered && 2*len(gone) > known && 2*(len(p.want)+p.later) >= len(gone) {
+		level := slog.LevelWarn
+		if len(gone) < everyday {
+			level = slog.LevelInfo
+		}
+		l.log.Log(context.Background(), level, "more than half of the known messages have gone and as many are new: comparing contents before anything is taken for new, and removing nothing on the server",
+			"known", known, "gone", len(gone), "new", len(p.want)+p.later)
 		if err := l.setRenumbered(true); err != nil {
 			return err
 		}
@@ -183,25 +284,15 @@ func (l *Line) checkRenumbered(p *plan) error {
 	return nil
 }
 
-// leaveTooLarge takes out what is larger than the account allows.
-func (l *Line) leaveTooLarge(p *plan) {
-	if l.job.MaxSize <= 0 {
-		return
+// leaveTooLarge tells whether a message is larger than the account allows.
+func (l *Line) leaveTooLarge(p *plan, w want) bool {
+	if l.job.MaxSize <= 0 || w.Octets <= l.job.MaxSize {
+		return false
 	}
-	kept := p.want[:0]
-	for _, w := range p.want {
-		if w.Octets > l.job.MaxSize {
-			p.tooLarge++
-			p.leave(w.Octets)
-			l.log.Debug("left on the server: larger than max_size", "uid", w.uid, "octets", w.Octets)
-			continue
-		}
-		kept = append(kept, w)
-	}
-	p.want = kept
-	if p.tooLarge > 0 {
-		l.log.Info("messages larger than max_size are left on the server", "messages", p.tooLarge)
-	}
+	p.tooLarge++
+	p.leave(w.Octets)
+	l.log.Debug("left on the server: larger than max_size", l.job.LogUID, w.uid, "octets", w.Octets)
+	return true
 }
 
 // leaveBreaking takes out the messages at which sessions break, or everything
@@ -254,7 +345,8 @@ func (l *Line) forget(p *plan, now time.Time) (compared bool) {
 			compared = false
 		case r.Gone.IsZero():
 			l.known.SetGone(place, now)
-		case now.Sub(r.Gone) > goneHold:
+		case now.Sub(r.Gone) > goneHold && !p.repeats:
+			// With one of several occurrences forgotten, the next of them would be taken for it, and for new.
 			l.known.Forget(place)
 		}
 	}

@@ -313,3 +313,23 @@ func TestT14LostLedger(t *testing.T) {
 		t.Errorf("state %v", r.State)
 	}
 }
+
+// TestT44OneOfTheSameIsGoneForLong: the record of the first of two messages with
+// one UIDL is forgotten, and the second is not taken for new.
+func TestT44OneOfTheSameIsGoneForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		one, other := message{uid: "a", text: text("1")}, message{uid: "a", text: text("another")}
+		s := (&server{messages: []message{one, other}}).add(uids("b", 9)...)
+		if r := w.pass(s); r.Delivered != 11 {
+			t.Fatalf("delivered %d, want 11", r.Delivered)
+		}
+		s.messages = s.messages[1:]
+		w.pass(s)
+		time.Sleep(goneHold + 48*time.Hour)
+		w.pass(s) // forgets
+		if r := w.pass(s); r.Delivered != 0 || r.Wanted != 0 {
+			t.Errorf("delivered %d of %d wanted, want none", r.Delivered, r.Wanted)
+		}
+	})
+}

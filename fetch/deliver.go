@@ -241,7 +241,7 @@ func (d *delivery) report(p *published) {
 		d.total.Octets += it.file.Octets()
 		d.line.progress.Message()
 		d.line.log.LogAttrs(context.Background(), slog.LevelDebug, "delivered",
-			slog.String("folder", d.line.job.Folder), slog.String("uid", it.uid), slog.String("name", it.file.Name))
+			slog.String("folder", d.line.job.Folder), slog.String(d.line.job.LogUID, it.uid), slog.String("name", it.file.Name))
 	}
 }
 

@@ -1,11 +1,13 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -32,7 +34,10 @@ type Job struct {
 	OnServer Disposal
 	MaxSize  int64 // larger messages stay on the server; 0: no limit
 	Log      *slog.Logger
+	LogUID   string   // key of the server's identifier in log lines: uidl or uid; uid if empty
 	Progress Progress // may be nil
+
+	maxFresh int // 0: the constant; tests have fewer messages
 }
 
 // Disposal says what happens on the server to a message that was delivered.
@@ -82,6 +87,10 @@ type Line struct {
 func Open(s Shared, job Job) (*Line, error) {
 	l := &Line{shared: s, job: job, progress: job.Progress, origins: newOrigins(job.Protocol, job.Account, job.Mailbox), suspects: map[ledger.Key]bool{}}
 	l.log = job.Log.With("account", job.Account)
+	l.job.LogUID = cmp.Or(job.LogUID, "uid")
+	if l.job.maxFresh == 0 {
+		l.job.maxFresh = maxFresh
+	}
 	if l.progress == nil {
 		l.progress = noProgress{}
 	}
@@ -158,12 +167,17 @@ const maxSessions = 5
 func (l *Line) Pass(ctx context.Context, dial func(context.Context) (Source, error)) (Result, error) {
 	var total Result
 	var broken bool
+	later := math.MaxInt
 	clear(l.suspects)
 	for n := 1; ; n++ {
-		breaking, err := l.dialled(ctx, dial, &total, false)
+		p, err := l.dialled(ctx, dial, &total, false)
 		var at *brokenError
 		switch {
-		case err == nil && breaking && ctx.Err() == nil:
+		case err == nil && p.later > 0 && p.later < later && ctx.Err() == nil:
+			later, n = p.later, 0 // as long as it becomes less
+			l.log.Info("there are more new messages than one session asks for, dialling again", "messages", later)
+			continue
+		case err == nil && p.breaking && ctx.Err() == nil:
 			return total, l.retryBreaking(ctx, dial, &total)
 		case err == nil:
 			return total, nil
@@ -178,7 +192,7 @@ func (l *Line) Pass(ctx context.Context, dial func(context.Context) (Source, err
 			return total, at // not one message: it is the line, not the messages
 		}
 		broken = true
-		l.log.Info("session broke, dialling again", "uid", at.want.uid, "err", at.err)
+		l.log.Info("session broke, dialling again", l.job.LogUID, at.want.uid, "err", at.err)
 	}
 }
 
@@ -220,22 +234,23 @@ func (l *Line) retryBreaking(ctx context.Context, dial func(context.Context) (So
 	return nil
 }
 
-// dialled runs one session.
-func (l *Line) dialled(ctx context.Context, dial func(context.Context) (Source, error), total *Result, breaking bool) (more bool, err error) {
+// dialled runs one session. Without an error it returns what the session had
+// to do.
+func (l *Line) dialled(ctx context.Context, dial func(context.Context) (Source, error), total *Result, breaking bool) (*plan, error) {
 	if len(l.shared.Root.Ledger.Open(l.id())) > 0 {
 		if err := l.recover(time.Now()); err != nil {
-			return false, &LocalError{fmt.Errorf("recover: %w", err)}
+			return nil, &LocalError{fmt.Errorf("recover: %w", err)}
 		}
 	}
 	src, err := dial(ctx)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	more, err = l.session(ctx, src, total, breaking)
+	p, err := l.session(ctx, src, total, breaking)
 	if err != nil {
 		src.Abort()
 	}
-	return more, err
+	return p, err
 }
 
 // brokenError is the end of a session while a message was on its way.
@@ -247,37 +262,36 @@ type brokenError struct {
 func (e *brokenError) Error() string { return e.err.Error() }
 func (e *brokenError) Unwrap() error { return e.err }
 
-// session walks the line once. more: there are messages left that need a
-// session of their own.
-func (l *Line) session(ctx context.Context, src Source, total *Result, breaking bool) (more bool, err error) {
+// session walks the line once.
+func (l *Line) session(ctx context.Context, src Source, total *Result, breaking bool) (*plan, error) {
 	p, err := l.choose(ctx, src, breaking)
 	if err != nil {
-		return false, fmt.Errorf("list messages: %w", err)
+		return nil, err
 	}
-	total.Listed, total.Wanted, total.TooLarge = p.listed, max(total.Wanted, len(p.want)), p.tooLarge
+	total.Listed, total.Wanted, total.TooLarge = p.listed, max(total.Wanted, len(p.want)+p.later), p.tooLarge
 	total.Aside = nil
 	if err := l.retrieve(ctx, src, p, total); err != nil {
-		return false, err
+		return nil, err
 	}
 	total.Aside = p.aside
 	compared := l.forget(p, time.Now())
 	if l.known.Changed() {
 		if err := l.commit(l.known.Save); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
 	if l.renumbered && compared {
 		if err := l.setRenumbered(false); err != nil {
-			return false, err
+			return nil, err
 		}
 	}
-	return p.breaking, l.dispose(ctx, src, p, total)
+	return p, l.dispose(ctx, src, p, total)
 }
 
 // setAside notes that a message could not be fetched.
 func (l *Line) setAside(w *want, err error, breaks bool) Aside {
 	a := l.known.SetAside(w.key, w.uid, err.Error(), breaks, time.Now())
-	l.log.Warn("message set aside, it is tried again later", "uid", w.uid, "number", w.Number, "tries", a.Tries, "err", err)
+	l.log.Warn("message set aside, it is tried again later", l.job.LogUID, w.uid, "number", w.Number, "tries", a.Tries, "err", err)
 	return Aside{UID: w.uid, Err: err, Tries: a.Tries}
 }
 

@@ -10,6 +10,20 @@ import (
 	"postrider/ledger"
 )
 
+// The source says what it was doing, and where.
+func TestErrorOfAListIsNotDressedUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, err := w.line.Pass(t.Context(), func(context.Context) (Source, error) { return &unlisted{}, nil })
+	if err != errCut {
+		t.Errorf("%v, want %v", err, errCut)
+	}
+}
+
+type unlisted struct{ session }
+
+func (*unlisted) List(context.Context, func(Item) error) (Listing, error) { return Listing{}, errCut }
+
 func TestPassDeliversOnce(t *testing.T) {
 	t.Parallel()
 	w, s := newWorld(t), &server{}

@@ -22,7 +22,7 @@ func (d *delivery) dropKnown(items []*item) ([]*item, error) {
 			kept = append(kept, it)
 			continue
 		}
-		d.line.log.Debug("delivered before", "uid", it.uid, "number", it.Number)
+		d.line.log.Debug("delivered before", d.line.job.LogUID, it.uid, "number", it.Number)
 		d.line.known.ClearAside(it.key)
 		d.total.Matched++
 		d.line.progress.Message()
@@ -50,6 +50,17 @@ func (d *delivery) wasDelivered(it *item) (bool, error) {
 			}
 		}
 	}
+	if it.next > 0 && d.plan.number(it.next-1) == 0 {
+		// One with the same identifier before it may have gone without ever having been delivered.
+		digests, err := d.line.known.Digests([]int{it.next - 1})
+		if err != nil {
+			return false, &LocalError{err}
+		}
+		if digests[0] == content {
+			d.rename(it.next-1, it, content)
+			return true, nil
+		}
+	}
 	places := d.plan.gone[content]
 	if len(places) == 0 {
 		return false, nil
@@ -58,11 +69,17 @@ func (d *delivery) wasDelivered(it *item) (bool, error) {
 	if d.plan.number(places[0]) != 0 {
 		return d.wasDelivered(it) // another message of this list has it by now
 	}
-	old, _ := d.line.known.At(places[0])
-	d.line.known.Forget(places[0])
+	d.rename(places[0], it, content)
+	return true, nil
+}
+
+// rename gives the known message at a place the key under which it is listed
+// now.
+func (d *delivery) rename(place int, it *item, content ledger.Digest) {
+	old, _ := d.line.known.At(place)
+	d.line.known.Forget(place)
 	old.Key, old.Octets, old.Content = it.key, it.Octets, content
 	d.plan.see(d.line.known.Add(old), it.Number)
-	return true, nil
 }
 
 // identifyByContent gives a message without identifier its key: the content,
