@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"postrider/daemon"
@@ -54,7 +55,7 @@ func exitCode(err error) int {
 		return exitNoPerm
 	case errors.As(err, &local), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EIO), errors.Is(err, syscall.EROFS), errors.Is(err, syscall.EDQUOT):
 		return exitIO
-	case errors.As(err, &server) && !passing(err):
+	case unavailable(err):
 		return exitUnavailable
 	case errors.As(err, &server), errors.As(err, &asides):
 		return exitTemporary
@@ -64,10 +65,15 @@ func exitCode(err error) int {
 	return exitFailed
 }
 
-// passing tells whether a server answered, and refused for the moment.
-func passing(err error) bool {
+// unavailable tells whether there is a server that did not answer, or refused
+// for more than the moment.
+func unavailable(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return slices.ContainsFunc(all.Unwrap(), unavailable) // of several accounts
+	}
+	var server *daemon.ServerError
 	var reply interface{ Permanent() bool }
-	return errors.As(err, &reply) && !reply.Permanent()
+	return errors.As(err, &server) && (!errors.As(err, &reply) || reply.Permanent())
 }
 
 func isPath(err error) bool {

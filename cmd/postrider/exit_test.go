@@ -46,6 +46,7 @@ func TestExitCodeOfErrors(t *testing.T) {
 		{aside, exitTemporary},
 		{errors.Join(aside, fmt.Errorf("account a: %w", server)), exitUnavailable},
 		{errors.Join(fmt.Errorf("account a: %w", server), fmt.Errorf("account b: %w", login)), exitNoPerm},
+		{errors.Join(fmt.Errorf("account a: %w", &daemon.ServerError{Server: "h:1", Err: reply{permanent: false}}), errors.Join(fmt.Errorf("account b: %w", server))), exitUnavailable},
 		{errors.Join(fmt.Errorf("account a: %w", server), fmt.Errorf("account b: %w", local)), exitIO},
 	} {
 		if code := exitCode(tt.err); code != tt.code {
@@ -74,6 +75,11 @@ func TestExitCodes(t *testing.T) {
 		h.run("fetch", "nobody").wants(exitUsage, `account "nobody" is not in `)
 		h.run("check", "nobody").wants(exitUsage, `account "nobody" is not in `)
 		h.run("version", "now").wants(exitUsage)
+		h.run("help", "bogus").wants(exitUsage, `unknown verb "bogus"`)
+		h.run("help", "fetch").wants(exitOK).says("one pass")
+		h.run("completion", "bogus").wants(exitUsage, "bash, fish, powershell or zsh")
+		h.run("completion", "bash", "now").wants(exitUsage)
+		h.run("completion", "bash").wants(exitOK).says("postrider")
 		h.run("version").wants(exitOK).says("^postrider ")
 		h.run("help").wants(exitOK).says("fetch")
 		h.run().wants(exitOK).says("Usage")

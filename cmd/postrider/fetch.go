@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -80,6 +83,7 @@ type summary struct {
 	accounts int
 	total    fetch.Result
 	errs     []error
+	cut      []string // accounts that were under way when a signal came
 }
 
 func (s *summary) add(r daemon.Report) {
@@ -89,7 +93,10 @@ func (s *summary) add(r daemon.Report) {
 	s.total.Disposed += r.Result.Disposed
 	s.total.TooLarge += r.Result.TooLarge
 	s.total.Aside = append(s.total.Aside, r.Result.Aside...)
+	var local *fetch.LocalError
 	switch {
+	case errors.Is(r.Err, context.Canceled) && !errors.As(r.Err, &local):
+		s.cut = append(s.cut, r.Account)
 	case r.Err != nil:
 		s.errs = append(s.errs, fmt.Errorf("account %s: %w", r.Account, r.Err))
 	case len(r.Result.Aside) > 0:
@@ -113,7 +120,22 @@ func (e asideError) Error() string {
 		e.account, count(len(e.aside), "message"), isAre(len(e.aside)), which, first.Err)
 }
 
-func (s *summary) err() error { return errors.Join(s.errs...) }
+func (s *summary) err() error {
+	errs := s.errs
+	if len(s.cut) > 0 {
+		errs = append(errs, cutError(slices.Sorted(slices.Values(s.cut))))
+	}
+	return errors.Join(errs...)
+}
+
+// cutError names the accounts that a signal has cut off.
+type cutError []string
+
+func (e cutError) Error() string {
+	return "interrupted: the next fetch goes on where this one was: " + strings.Join(e, ", ")
+}
+
+func (e cutError) Unwrap() error { return context.Canceled }
 
 func (s *summary) line(took time.Duration) string {
 	text := fmt.Sprintf("%s (%s) from %s in %s", count(s.total.Delivered, "new message"), octets(s.total.Octets), count(s.accounts, "account"), took.Round(10*time.Millisecond))
@@ -125,6 +147,9 @@ func (s *summary) line(took time.Duration) string {
 	}
 	if n := len(s.total.Aside); n > 0 {
 		text += fmt.Sprintf(", %s set aside", count(n, "message"))
+	}
+	if n := len(s.cut); n > 0 {
+		text += fmt.Sprintf(", %s interrupted", count(n, "account"))
 	}
 	if len(s.errs) > 0 {
 		text += fmt.Sprintf(", trouble with %s", count(len(s.errs), "account"))

@@ -224,7 +224,7 @@ func TestOneBadMessage(t *testing.T) {
 		}
 	}}, letters(6)...)
 	h := newHostile(t, hostileAccount{port: s.Port(), extra: "on_server: delete"})
-	h.run("fetch").wants(exitTemporary, "2 messages could not be fetched and are tried again later")
+	h.run("fetch").wants(exitTemporary, "2 messages could not be fetched and are tried again later", "message set aside.* uidl=uid-3 ")
 	h.holds("work", letters(6)[1], letters(6)[3], letters(6)[4], letters(6)[5])
 	if n := s.Mailbox("ada").Len(); n != 2 {
 		t.Errorf("%d left on the server, want the bad ones", n)

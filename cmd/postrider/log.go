@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"unicode"
 	"unicode/utf8"
+
+	"golang.org/x/sys/unix"
 
 	"postrider/configs"
 )
@@ -26,7 +29,19 @@ func newLogger(c configs.Log, out io.Writer, getenv func(string) string) *slog.L
 	case "text":
 		return slog.New(slog.NewTextHandler(out, options))
 	}
-	return slog.New(&plainHandler{out: &lockedWriter{w: out}, level: c.Level, journal: getenv("JOURNAL_STREAM") != ""})
+	return slog.New(&plainHandler{out: &lockedWriter{w: out}, level: c.Level, journal: isJournal(out, getenv("JOURNAL_STREAM"))})
+}
+
+// isJournal tells whether out is the stream to the journal that systemd has
+// named. The variable alone says nothing: every program that a service starts
+// inherits it, among them the shells of a desktop.
+func isJournal(out io.Writer, stream string) bool {
+	f, ok := out.(*os.File)
+	if !ok || stream == "" {
+		return false
+	}
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && stream == fmt.Sprintf("%d:%d", st.Dev, st.Ino)
 }
 
 // escaped makes the texts of a record fit for a terminal: the handlers of

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,7 +32,8 @@ type progress struct {
 
 func (p *program) newProgress(quiet bool) *progress {
 	show := &progress{shown: map[string]*bar{}, quiet: quiet, stdout: p.stdout, stderr: p.stderr}
-	if f, ok := p.stderr.(*os.File); ok && !quiet && term.IsTerminal(int(f.Fd())) {
+	// A dumb terminal, such as that of a program run in Emacs, cannot move its cursor.
+	if f, ok := p.stderr.(*os.File); ok && !quiet && p.getenv("TERM") != "dumb" && term.IsTerminal(int(f.Fd())) {
 		show.bars = mpb.New(mpb.WithOutput(f), mpb.WithWidth(40), mpb.WithRefreshRate(100*time.Millisecond))
 	}
 	return show
@@ -91,32 +93,61 @@ type bar struct {
 	messages atomic.Int64
 }
 
-func (b *bar) Wanted(messages int, octets int64) {
+func (b *bar) Wanted(messages int, announced int64) {
 	if messages == 0 {
 		return
 	}
 	b.wanted.Store(b.messages.Load() + int64(messages))
 	if b.bar != nil {
-		b.total = b.bar.Current() + octets
+		b.total = b.bar.Current() + announced
 		b.bar.SetTotal(b.total, false)
 		return
 	}
-	b.total = max(octets, 1)
+	b.total = max(announced, 1)
 	// Begun with a total, the bar would end by itself when that many octets came, and announced sizes are hints.
+	begun, rate := time.Now(), ""
 	b.bar = b.bars.New(0, mpb.BarStyle().Rbound("]"),
 		mpb.PrependDecorators(
-			decor.Name(b.name, decor.WCSyncSpaceR),
+			decor.Name(shortName(b.name), decor.WCSyncSpaceR),
 			decor.Any(func(decor.Statistics) string {
-				return fmt.Sprintf("%d/%d messages", b.messages.Load(), b.wanted.Load())
+				return fmt.Sprintf("%d/%d", b.messages.Load(), b.wanted.Load())
 			}, decor.WCSyncSpace),
 		),
 		mpb.AppendDecorators(
-			decor.Counters(decor.SizeB1000(0), "% .1f / % .1f", decor.WCSyncSpace),
-			decor.AverageSpeed(decor.SizeB1000(0), "% .1f", decor.WCSyncSpace),
-			decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"),
+			decor.Any(func(s decor.Statistics) string { return progressOctets(s.Current, s.Total) }, decor.WCSyncSpace),
+			decor.Any(func(s decor.Statistics) string {
+				if !s.Completed && !s.Aborted {
+					rate = octets(int64(float64(s.Current)/max(time.Since(begun).Seconds(), 0.1))) + "/s"
+				}
+				return rate
+			}, decor.WCSyncSpace),
+			decor.OnAbort(decor.OnComplete(decor.AverageETA(decor.ET_STYLE_GO, decor.WCSyncSpace), "done"), "-"),
 		),
 	)
 	b.bar.SetTotal(b.total, false)
+}
+
+// shortName is a name that leaves room for the rest on a narrow terminal.
+func shortName(name string) string {
+	const most = 12
+	if len(name) > most {
+		return name[:most-1] + "~"
+	}
+	return name
+}
+
+// progressOctets is how much of how much, in the unit of the whole.
+func progressOctets(current, total int64) string {
+	if current > total {
+		return octets(current) // announced sizes are hints
+	}
+	whole := octets(total)
+	unit := whole[strings.IndexByte(whole, ' ')+1:]
+	size := map[string]float64{"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9}[unit]
+	if unit == "B" {
+		return fmt.Sprintf("%d/%s", current, whole)
+	}
+	return fmt.Sprintf("%.1f/%s", float64(current)/size, whole)
 }
 
 func (b *bar) Octets(n int64) {

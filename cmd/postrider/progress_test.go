@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +13,8 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"postrider/daemon"
+	"postrider/fetch"
 	"postrider/mailtest"
 )
 
@@ -63,7 +67,7 @@ func TestBarsOnATerminal(t *testing.T) {
 		for open := true; ; {
 			n, err := screen.Read(buf)
 			shown.Write(buf[:n])
-			if open && strings.Contains(shown.String(), "messages") {
+			if open && strings.Contains(shown.String(), "0/4") {
 				close(drawn)
 				open = false
 			}
@@ -82,7 +86,7 @@ func TestBarsOnATerminal(t *testing.T) {
 		t.Errorf("exit code %d", code)
 	}
 	got := shown.String()
-	for _, want := range []string{"busy", "0/4 messages", "4/4 messages", "b/s", "[", "]", "done", "message set aside", "not this one", "3 new messages", "from 2 accounts"} {
+	for _, want := range []string{"busy", "0/4", "4/4", "B/s", "[", "]", "done", "message set aside", "not this one", "3 new messages", "from 2 accounts"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q is not on the screen:\n%s", want, got)
 		}
@@ -117,5 +121,66 @@ func TestQuiet(t *testing.T) {
 	s.SetPassword("ada", "another")
 	if o := h.run("fetch", "--quiet").wants(exitNoPerm); o.stdout != "" || strings.Count(o.stderr, "\n") != 1 {
 		t.Errorf("stdout %q, stderr %q", o.stdout, o.stderr)
+	}
+}
+
+// TestDumbTerminal: a terminal that cannot move its cursor, as programs run in
+// Emacs have it, gets lines.
+func TestDumbTerminal(t *testing.T) {
+	t.Parallel()
+	s := startPOP3(t, mailtest.POP3Options{}, letters(3)...)
+	h := newHostile(t, hostileAccount{port: s.Port()})
+	screen, tty := openTerminal(t)
+	var shown written
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		_, _ = io.Copy(&shown, screen)
+	}()
+	code := run(t.Context(), []string{"-c", h.config, "fetch"}, world{
+		stdin: strings.NewReader(""), stdout: tty, stderr: tty,
+		getenv: func(k string) string { return map[string]string{"TERM": "dumb"}[k] + h.env[k] },
+	})
+	tty.Close()
+	<-read
+	if got := shown.String(); code != exitOK || strings.Contains(got, "\x1b") || !strings.Contains(got, "3 messages to fetch") {
+		t.Errorf("exit code %d: %q", code, got)
+	}
+}
+
+func TestBarTexts(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		current, total int64
+		want           string
+	}{
+		{0, 999, "0/999 B"}, {500, 1500, "0.5/1.5 kB"}, {1_900_000, 7_200_000, "1.9/7.2 MB"}, {10, 2_000_000_000, "0.0/2.0 GB"}, {2000, 1000, "2.0 kB"},
+	} {
+		if got := progressOctets(tt.current, tt.total); got != tt.want {
+			t.Errorf("%d of %d: %q, want %q", tt.current, tt.total, got, tt.want)
+		}
+	}
+	if a, b := shortName("a-dozen-ones"), shortName("private-long-name"); a != "a-dozen-ones" || b != "private-lon~" {
+		t.Errorf("%q, %q", a, b)
+	}
+}
+
+// TestInterruptedIsSaidOnce: what a signal has cut is said in a user's words, once, and a
+// failing disk is not hidden by it.
+func TestInterruptedIsSaidOnce(t *testing.T) {
+	t.Parallel()
+	var s summary
+	cut := &daemon.ServerError{Server: "h:1", Err: context.Canceled}
+	s.add(daemon.Report{Account: "b", Err: cut})
+	s.add(daemon.Report{Account: "a", Err: cut})
+	if err := s.err(); err == nil || strings.Contains(err.Error(), "canceled") || !strings.HasSuffix(err.Error(), ": a, b") || exitCode(err) != exitTemporary {
+		t.Errorf("%v, exit code %d", err, exitCode(err))
+	}
+	s.add(daemon.Report{Account: "c", Err: errors.Join(cut, &fetch.LocalError{Err: errors.New("the disk is full")})})
+	if err := s.err(); !strings.Contains(err.Error(), "account c: ") || !strings.Contains(err.Error(), "the disk is full") {
+		t.Errorf("%v", err)
+	}
+	if line := s.line(0); !strings.Contains(line, "2 accounts interrupted, trouble with 1 account") {
+		t.Error(line)
 	}
 }

@@ -43,7 +43,7 @@ func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "postrider",
 		Short: "Carry mail between servers and local Maildirs",
-		Long: `postrider collects mail from POP3 and IMAP accounts into local Maildir folders.
+		Long: `postrider collects mail from POP3 accounts into local Maildir folders.
 Nothing is lost and nothing comes twice, whatever happens to the process, the
 disk, the line or the server.
 
@@ -66,8 +66,44 @@ $XDG_CONFIG_HOME/postrider/config.yaml (~/.config) and
 	root.PersistentFlags().StringVarP(&p.configFile, "config", "c", "", "configuration `FILE`")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(p.fetch(), p.check(), p.version())
-	root.CompletionOptions.HiddenDefaultCmd = false
+	strict(root)
 	return root
+}
+
+// strict makes the verbs that cobra brings refuse what they do not know, as ours
+// do; by themselves they show their help and call that a success.
+func strict(root *cobra.Command) {
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "help":
+			known := c.Run
+			c.RunE = func(c *cobra.Command, args []string) error {
+				if _, rest, err := root.Find(args); err != nil || len(rest) > 0 {
+					return usageError{fmt.Errorf("unknown verb %q (see `postrider help`)", strings.Join(args, " "))}
+				}
+				known(c, args)
+				return nil
+			}
+		case "completion":
+			c.Args = cobra.ArbitraryArgs
+			c.RunE = func(c *cobra.Command, args []string) error {
+				return usageError{fmt.Errorf("completion is for bash, fish, powershell or zsh: name one")}
+			}
+			for _, shell := range c.Commands() {
+				shell.Args = noArgs
+			}
+		}
+	}
+}
+
+// noArgs refuses arguments as what is wrong with the command line.
+func noArgs(c *cobra.Command, args []string) error {
+	if err := cobra.NoArgs(c, args); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // usageError is a command line that cannot be carried out.
