@@ -20,6 +20,7 @@ var arrows = map[string][]string{
 	"maildir":       {},
 	"auth":          {},
 	"pop3":          {},
+	"imap":          {},
 	"mailtest":      {},
 	// Fault tools stand beside the servers for tests, and serve tests only.
 	"mailtest/syscut":   {},
@@ -30,6 +31,7 @@ var arrows = map[string][]string{
 var leaves = map[string][]string{
 	"auth": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "golang.org/x/text", "golang.org/x/sys"},
 	"pop3": {"github.com/emersion/go-sasl"},
+	"imap": {"github.com/emersion/go-sasl"},
 }
 
 // TestArrows fails on any import that does not point down.
