@@ -121,7 +121,7 @@ func TestT26Endless(t *testing.T) {
 		"one body":        {"* 1 FETCH (UID 1 BODY[] {2000000000}\r\n", long, fetch},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &flood{head: "* OK [CAPABILITY IMAP4rev1] x\r\n" + tt.head, again: repeat(tt.again), limit: 300 << 20}
+			f := &flood{head: "* OK [CAPABILITY IMAP4rev1] x\r\n" + tt.head, again: repeat(tt.again), limit: floodOctets}
 			runtime.GC()
 			var before runtime.MemStats
 			runtime.ReadMemStats(&before)
@@ -138,7 +138,7 @@ func TestT26Endless(t *testing.T) {
 			if f.peak > before.HeapAlloc+(16<<20) {
 				t.Errorf("%d KiB were held", (f.peak-before.HeapAlloc)>>10)
 			}
-			if d := time.Since(start); d > 20*time.Second {
+			if d := time.Since(start); d > time.Minute {
 				t.Errorf("it took %v", d)
 			}
 		})
