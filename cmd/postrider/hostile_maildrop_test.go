@@ -172,6 +172,20 @@ func TestT42ServerOnlyClaimsToRemove(t *testing.T) {
 	}
 }
 
+// TestT43SizesOver32Bits: sizes that no message has are hints like any other.
+func TestT43SizesOver32Bits(t *testing.T) {
+	t.Parallel()
+	s := startPOP3(t, mailtest.POP3Options{Hook: on("LIST", func(e *mailtest.POP3Event) {
+		e.Size(func(number int, octets int64) int64 {
+			return []int64{1 << 31, 1<<32 - 1, 1<<32 + octets, 1 << 53, 1<<63 - 1}[number%5]
+		})
+	})}, letters(10)...)
+	h := newHostile(t, hostileAccount{port: s.Port()})
+	h.run("fetch").wants(exitOK).says("10 new messages")
+	h.run("fetch").wants(exitOK).says("(?m)^0 new messages")
+	h.holds("work", letters(10)...)
+}
+
 func TestT44SameUIDLTwice(t *testing.T) {
 	t.Parallel()
 	o := mailtest.ProfilePOPDupUIDL()
