@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"sync"
 
 	"postrider/auth"
 	"postrider/configs"
@@ -32,16 +33,11 @@ func CheckOnline(ctx context.Context, c *configs.Config, env auth.Environ, accou
 		}
 	}
 	checks := make([]Check, len(receiving))
-	done := make(chan struct{})
+	var wg sync.WaitGroup
 	for i, a := range receiving {
-		go func() {
-			checks[i] = checkAccount(ctx, a, env)
-			done <- struct{}{}
-		}()
+		wg.Go(func() { checks[i] = checkAccount(ctx, a, env) })
 	}
-	for range receiving {
-		<-done
-	}
+	wg.Wait()
 	return checks, nil
 }
 

@@ -57,9 +57,6 @@ func (l *Ledger) Mailbox(id string) (*Mailbox, error) {
 	return m, nil
 }
 
-// ID is the identifier under which the mailbox is kept.
-func (m *Mailbox) ID() string { return m.id }
-
 // Len is the number of known messages.
 func (m *Mailbox) Len() int { return m.present }
 

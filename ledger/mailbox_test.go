@@ -130,7 +130,7 @@ func TestMailboxAgainstAModel(t *testing.T) {
 						p.close(t, r)
 						r = p.open(t)
 					}
-					m = mailbox(t, r, m.ID())
+					m = mailbox(t, r, m.id)
 				}
 				if step%50 == 0 {
 					gotRecords, gotAsides := dump(t, m)
