@@ -57,7 +57,8 @@ func createStore(path, root string, keys func(string, func([16]byte)) error) (fo
 	if err := os.Rename(tmp, path); err != nil {
 		return 0, err
 	}
-	return found, syncDir(filepath.Dir(path))
+	// The state's own directory too: its maker may have been killed before it was synced.
+	return found, errors.Join(syncDir(filepath.Dir(path)), syncDir(root))
 }
 
 func putFound(tx *bbolt.Tx, root string, keys func(string, func([16]byte)) error) (n int, err error) {
