@@ -11,9 +11,10 @@ import (
 // arrows says, for each package, which packages of ours it may import. A
 // package that is not here may not exist: put it in its place first.
 var arrows = map[string][]string{
-	"cmd/postrider": {"daemon", "fetch", "ledger", "configs", "auth", "maildir"},
+	"cmd/postrider": {"daemon", "remote", "fetch", "ledger", "configs", "auth", "maildir"},
 	"cmd/demo":      {"daemon", "fetch", "configs", "mailtest", "auth"},
-	"daemon":        {"fetch", "configs", "ledger", "maildir", "auth", "pop3"},
+	"daemon":        {"remote", "fetch", "configs", "ledger", "maildir", "auth"},
+	"remote":        {"fetch", "configs", "auth", "pop3", "imap"},
 	"fetch":         {"ledger", "maildir"},
 	"configs":       {},
 	"ledger":        {},

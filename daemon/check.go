@@ -7,6 +7,7 @@ import (
 	"postrider/auth"
 	"postrider/configs"
 	"postrider/fetch"
+	"postrider/remote"
 )
 
 // Check is what trying an account online has shown.
@@ -47,14 +48,13 @@ func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Chec
 		check.Err = errNoIMAP
 		return check
 	}
-	dialer, err := newDialer(a.POP3.Server)
+	account, err := remote.NewPOP3(a, env, noMemory{})
 	if err != nil {
 		check.Err = err
 		return check
 	}
-	account := &pop3Account{dialer: dialer, login: newLogin(a, env), box: *a.POP3, memory: noMemory{}}
-	check.Server = account.address()
-	src, err := account.dial(ctx)
+	check.Server = account.Address()
+	src, err := account.Dial(ctx)
 	if err != nil {
 		check.Err = err
 		return check
@@ -74,5 +74,5 @@ func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Chec
 // noMemory is that of a caller who must not write the ledger.
 type noMemory struct{}
 
-func (noMemory) recall() ([]byte, error) { return nil, nil }
-func (noMemory) remember([]byte) error   { return nil }
+func (noMemory) Recall() ([]byte, error) { return nil, nil }
+func (noMemory) Remember([]byte) error   { return nil }

@@ -18,6 +18,7 @@ import (
 	"postrider/fetch"
 	"postrider/ledger"
 	"postrider/maildir"
+	"postrider/remote"
 )
 
 const (
@@ -129,14 +130,13 @@ func choose(c *configs.Config, names []string) ([]configs.Account, error) {
 
 func (e *Engine) pop3Job(a configs.Account) *job {
 	j := &job{account: a.Name}
-	dialer, err := newDialer(a.POP3.Server)
+	memory := ledgerMemory{e.shared.Root.Ledger, strings.Join([]string{"pop3", a.Name, a.User, a.POP3.Host, fmt.Sprint(a.POP3.Port), a.POP3.Auth}, "\x00")}
+	account, err := remote.NewPOP3(a, e.options.Environ, memory)
 	if err != nil {
 		j.err = err
 		return j
 	}
-	account := &pop3Account{dialer: dialer, login: newLogin(a, e.options.Environ), box: *a.POP3,
-		memory: ledgerMemory{e.shared.Root.Ledger, strings.Join([]string{"pop3", a.Name, a.User, a.POP3.Host, fmt.Sprint(a.POP3.Port), a.POP3.Auth}, "\x00")}}
-	j.dial = account.dial
+	j.dial = account.Dial
 	work := fetch.Job{
 		Protocol: "pop3", Account: a.Name, Mailbox: "INBOX", Folder: deliverTo(a.POP3.DeliverTo, a.Name, "INBOX"),
 		OnServer: fetch.Disposal{Delete: a.POP3.OnServer.Action == configs.Delete, After: a.POP3.OnServer.After},
@@ -153,15 +153,15 @@ func deliverTo(pattern, account, folder string) string {
 	return filepath.FromSlash(strings.NewReplacer("{account}", account, "{folder}", folder).Replace(pattern))
 }
 
-// ledgerMemory keeps a fact about a server in the ledger.
+// ledgerMemory is a remote.Memory: it keeps a fact about a server in the ledger.
 type ledgerMemory struct {
 	ledger *ledger.Ledger
 	name   string
 }
 
-func (m ledgerMemory) recall() ([]byte, error) { return m.ledger.Memory(m.name) }
+func (m ledgerMemory) Recall() ([]byte, error) { return m.ledger.Memory(m.name) }
 
-func (m ledgerMemory) remember(value []byte) error {
+func (m ledgerMemory) Remember(value []byte) error {
 	if err := m.ledger.Commit(func(t *ledger.Tx) error { return t.Remember(m.name, value) }); err != nil {
 		return &fetch.LocalError{Err: err}
 	}

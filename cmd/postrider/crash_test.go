@@ -209,7 +209,7 @@ func TestT4FailEveryCall(t *testing.T) {
 	}
 }
 
-// DESIGN's steps 5 to 7, seen from outside: when the server is told to remove
+// Steps 5 to 7 of a delivery, seen from outside: when the server is told to remove
 // the first message, new/ was put on disk after the last rename into it, and
 // the ledger committed after that.
 func TestServerIsToldLast(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"postrider/daemon"
 	"postrider/fetch"
 	"postrider/ledger"
+	"postrider/remote"
 )
 
 // Exit codes, those of sysexits(3) where there is one.
@@ -31,11 +32,11 @@ func exitCode(err error) int {
 		usage   usageError
 		unknown *daemon.UnknownAccountError
 		config  configError
-		login   *daemon.LoginError
+		login   *remote.LoginError
 		lost    *ledger.LostError
 		damage  *ledger.DamageError
 		local   *fetch.LocalError
-		server  *daemon.ServerError
+		server  *remote.ServerError
 		asides  asideError
 	)
 	switch {
@@ -71,7 +72,7 @@ func unavailable(err error) bool {
 	if all, ok := err.(interface{ Unwrap() []error }); ok {
 		return slices.ContainsFunc(all.Unwrap(), unavailable) // of several accounts
 	}
-	var server *daemon.ServerError
+	var server *remote.ServerError
 	var reply interface{ Permanent() bool }
 	return errors.As(err, &server) && (!errors.As(err, &reply) || reply.Permanent())
 }

@@ -14,12 +14,13 @@ import (
 	"postrider/fetch"
 	"postrider/ledger"
 	"postrider/mailtest"
+	"postrider/remote"
 )
 
 func TestExitCodeOfErrors(t *testing.T) {
 	t.Parallel()
-	server := &daemon.ServerError{Server: "h:1", Err: errors.New("connect: refused")}
-	login := &daemon.LoginError{Server: "h:1", Err: errors.New("no")}
+	server := &remote.ServerError{Server: "h:1", Err: errors.New("connect: refused")}
+	login := &remote.LoginError{Server: "h:1", Err: errors.New("no")}
 	aside := asideError{"work", []fetch.Aside{{UID: "x", Err: errors.New("no")}}}
 	local := &fetch.LocalError{Err: errors.New("disk")}
 	for _, tt := range []struct {
@@ -41,12 +42,12 @@ func TestExitCodeOfErrors(t *testing.T) {
 		{&fs.PathError{Op: "write", Path: "p", Err: syscall.ENOSPC}, exitIO},
 		{local, exitIO},
 		{server, exitUnavailable},
-		{&daemon.ServerError{Server: "h:1", Err: reply{permanent: true}}, exitUnavailable},
-		{&daemon.ServerError{Server: "h:1", Err: reply{permanent: false}}, exitTemporary},
+		{&remote.ServerError{Server: "h:1", Err: reply{permanent: true}}, exitUnavailable},
+		{&remote.ServerError{Server: "h:1", Err: reply{permanent: false}}, exitTemporary},
 		{aside, exitTemporary},
 		{errors.Join(aside, fmt.Errorf("account a: %w", server)), exitUnavailable},
 		{errors.Join(fmt.Errorf("account a: %w", server), fmt.Errorf("account b: %w", login)), exitNoPerm},
-		{errors.Join(fmt.Errorf("account a: %w", &daemon.ServerError{Server: "h:1", Err: reply{permanent: false}}), errors.Join(fmt.Errorf("account b: %w", server))), exitUnavailable},
+		{errors.Join(fmt.Errorf("account a: %w", &remote.ServerError{Server: "h:1", Err: reply{permanent: false}}), errors.Join(fmt.Errorf("account b: %w", server))), exitUnavailable},
 		{errors.Join(fmt.Errorf("account a: %w", server), fmt.Errorf("account b: %w", local)), exitIO},
 	} {
 		if code := exitCode(tt.err); code != tt.code {

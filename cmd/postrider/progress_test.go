@@ -16,6 +16,7 @@ import (
 	"postrider/daemon"
 	"postrider/fetch"
 	"postrider/mailtest"
+	"postrider/remote"
 )
 
 // openTerminal returns both ends of a pseudo terminal, 120 columns wide.
@@ -170,7 +171,7 @@ func TestBarTexts(t *testing.T) {
 func TestInterruptedIsSaidOnce(t *testing.T) {
 	t.Parallel()
 	var s summary
-	cut := &daemon.ServerError{Server: "h:1", Err: context.Canceled}
+	cut := &remote.ServerError{Server: "h:1", Err: context.Canceled}
 	s.add(daemon.Report{Account: "b", Err: cut})
 	s.add(daemon.Report{Account: "a", Err: cut})
 	if err := s.err(); err == nil || strings.Contains(err.Error(), "canceled") || !strings.HasSuffix(err.Error(), ": a, b") || exitCode(err) != exitTemporary {

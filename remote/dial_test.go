@@ -1,4 +1,4 @@
-package daemon
+package remote
 
 import (
 	"crypto/tls"
@@ -60,7 +60,7 @@ func TestDiskIsNotTheServersFault(t *testing.T) {
 		C: RETR 1
 		S: -ERR no
 	`)
-	src, err := account(t, ca, server.Port(), &kept{}).dial(t.Context())
+	src, err := account(t, ca, server.Port(), &kept{}).Dial(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

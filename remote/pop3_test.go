@@ -1,4 +1,4 @@
-package daemon
+package remote
 
 import (
 	"context"
@@ -17,11 +17,11 @@ import (
 // kept is a memory that the test can look into.
 type kept struct{ text []byte }
 
-func (k *kept) recall() ([]byte, error)    { return k.text, nil }
-func (k *kept) remember(text []byte) error { k.text = text; return nil }
+func (k *kept) Recall() ([]byte, error)    { return k.text, nil }
+func (k *kept) Remember(text []byte) error { k.text = text; return nil }
 
 // account is one at a server on loopback that speaks implicit TLS.
-func account(t *testing.T, ca *mailtest.CA, port int, k *kept) *pop3Account {
+func account(t *testing.T, ca *mailtest.CA, port int, k *kept) *POP3 {
 	t.Helper()
 	file, err := ca.WriteFile(t.TempDir())
 	if err != nil {
@@ -33,7 +33,7 @@ func account(t *testing.T, ca *mailtest.CA, port int, k *kept) *pop3Account {
 		t.Fatal(err)
 	}
 	a := configs.Account{Name: "work", User: "ada", Password: configs.Secret{Literal: "secret"}}
-	return &pop3Account{dialer: d, login: newLogin(a, auth.Environ{}), box: configs.Mailbox{Server: server}, memory: k}
+	return &POP3{dialer: d, login: newLogin(a, auth.Environ{}), box: configs.Mailbox{Server: server}, memory: k}
 }
 
 func script(t *testing.T, steps string) (*mailtest.CA, *mailtest.ScriptServer) {
@@ -49,9 +49,9 @@ func script(t *testing.T, steps string) (*mailtest.CA, *mailtest.ScriptServer) {
 	return ca, mailtest.ScriptWith(t, mailtest.ScriptOptions{TLS: server, Implicit: true, Timeout: 5 * time.Second}, steps)
 }
 
-func list(t *testing.T, a *pop3Account) (items int, err error) {
+func list(t *testing.T, a *POP3) (items int, err error) {
 	t.Helper()
-	src, err := a.dial(t.Context())
+	src, err := a.Dial(t.Context())
 	if err != nil {
 		return 0, err
 	}
@@ -144,7 +144,7 @@ func TestPasswordIsAskedForBeforeDialling(t *testing.T) {
 	a.login = newLogin(configs.Account{User: "ada", Password: configs.Secret{Env: "NO_SUCH_VARIABLE"}}, auth.Environ{})
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	_, err = a.dial(ctx)
+	_, err = a.Dial(ctx)
 	var refused *LoginError
 	if !errors.As(err, &refused) {
 		t.Errorf("error %v", err)

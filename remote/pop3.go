@@ -1,4 +1,4 @@
-package daemon
+package remote
 
 import (
 	"context"
@@ -15,18 +15,23 @@ import (
 	"postrider/pop3"
 )
 
-// pop3Account dials a POP3 server and logs in.
-type pop3Account struct {
+// POP3 is an account at a POP3 server. Its methods are for one goroutine at a
+// time.
+type POP3 struct {
 	dialer *dialer
 	login  *login
 	box    configs.Mailbox
-	memory memory
+	memory Memory
 }
 
-// memory keeps facts between sessions and runs.
-type memory interface {
-	recall() ([]byte, error)
-	remember([]byte) error
+// NewPOP3 prepares an account that has pop3. What its server has shown is kept
+// in m.
+func NewPOP3(a configs.Account, env auth.Environ, m Memory) (*POP3, error) {
+	d, err := newDialer(a.POP3.Server)
+	if err != nil {
+		return nil, err
+	}
+	return &POP3{dialer: d, login: newLogin(a, env), box: *a.POP3, memory: m}, nil
 }
 
 // pop3Memory is what an earlier session over TLS has shown. It decides only
@@ -43,12 +48,14 @@ const stumbleHold = 7 * 24 * time.Hour
 
 func (m pop3Memory) stumbles() bool { return time.Since(time.Unix(m.Stumbled, 0)) < stumbleHold }
 
-func (a *pop3Account) address() string {
+// Address is the server's host:port.
+func (a *POP3) Address() string {
 	return net.JoinHostPort(a.box.Host, strconv.Itoa(a.box.Port))
 }
 
-// dial returns a session that is logged in.
-func (a *pop3Account) dial(ctx context.Context) (fetch.Source, error) {
+// Dial returns a session that is logged in. The error is a *ServerError or a
+// *LoginError, save for what is our own.
+func (a *POP3) Dial(ctx context.Context) (fetch.Source, error) {
 	src, err := a.open(ctx)
 	if err != nil {
 		return nil, err
@@ -58,10 +65,10 @@ func (a *pop3Account) dial(ctx context.Context) (fetch.Source, error) {
 
 // open sends ahead what an earlier session has shown to work. If that does not
 // suit the server any more, a second session goes one step at a time.
-func (a *pop3Account) open(ctx context.Context) (*pop3Source, error) {
+func (a *POP3) open(ctx context.Context) (*pop3Source, error) {
 	// A password command may take its time: no server waits for it.
 	if err := a.login.ready(ctx); err != nil {
-		return nil, &LoginError{a.address(), err}
+		return nil, &LoginError{a.Address(), err}
 	}
 	known := a.recall()
 	src, err := a.session(ctx, known)
@@ -81,23 +88,23 @@ func stumbled(err error) bool {
 	return errors.Is(err, pop3.ErrAhead) || errors.As(err, &protocol) || errors.As(err, &conn)
 }
 
-func (a *pop3Account) recall() (known pop3Memory) {
-	text, err := a.memory.recall()
+func (a *POP3) recall() (known pop3Memory) {
+	text, err := a.memory.Recall()
 	if err != nil || json.Unmarshal(text, &known) != nil {
 		return pop3Memory{}
 	}
 	return known
 }
 
-func (a *pop3Account) remember(m pop3Memory) error {
+func (a *POP3) remember(m pop3Memory) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return err
 	}
-	return a.memory.remember(text)
+	return a.memory.Remember(text)
 }
 
-func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Source, error) {
+func (a *POP3) session(ctx context.Context, known pop3Memory) (*pop3Source, error) {
 	conn, err := a.dialer.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -105,7 +112,7 @@ func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Sourc
 	options := pop3.Options{Timeout: a.box.Timeout}
 	c, err := pop3.New(ctx, conn, options)
 	if err != nil {
-		return nil, &ServerError{a.address(), fmt.Errorf("begin session: %w", err)}
+		return nil, &ServerError{a.Address(), fmt.Errorf("begin session: %w", err)}
 	}
 	s := &pop3Source{account: a, client: c, known: known, shown: pop3Memory{Stumbled: known.Stumbled}}
 	if err := s.begin(ctx); err != nil {
@@ -117,7 +124,7 @@ func (a *pop3Account) session(ctx context.Context, known pop3Memory) (*pop3Sourc
 
 // pop3Source is a session as package fetch sees it.
 type pop3Source struct {
-	account *pop3Account
+	account *POP3
 	client  *pop3.Client
 	known   pop3Memory // what was sent ahead, if anything
 	shown   pop3Memory // what this session has shown
@@ -253,11 +260,11 @@ func (s *pop3Source) loggedIn(err error) error {
 }
 
 func (s *pop3Source) refused(err error) error {
-	return &LoginError{s.account.address(), err}
+	return &LoginError{s.account.Address(), err}
 }
 
 func (s *pop3Source) failed(doing string, err error) error {
-	return &ServerError{s.account.address(), fmt.Errorf("%s: %w", doing, err)}
+	return &ServerError{s.account.Address(), fmt.Errorf("%s: %w", doing, err)}
 }
 
 // List implements fetch.Source.
