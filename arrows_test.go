@@ -14,7 +14,7 @@ var arrows = map[string][]string{
 	"cmd/postrider": {"daemon", "remote", "fetch", "ledger", "configs", "auth", "maildir"},
 	"cmd/demo":      {"daemon", "fetch", "configs", "mailtest", "auth"},
 	"daemon":        {"remote", "fetch", "configs", "ledger", "maildir", "auth"},
-	"remote":        {"fetch", "configs", "auth", "pop3", "imap"},
+	"remote":        {"fetch", "configs", "maildir", "auth", "pop3", "imap"},
 	"fetch":         {"ledger", "maildir"},
 	"configs":       {},
 	"ledger":        {},

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 
 	"postrider/auth"
@@ -13,8 +14,9 @@ import (
 // Check is what trying an account online has shown.
 type Check struct {
 	Account  string
-	Server   string // host:port
-	Messages int    // on the server
+	Server   string        // host:port
+	Messages int           // on the server
+	Folders  []remote.Seen // its mailboxes, for IMAP
 	Err      error
 }
 
@@ -43,11 +45,10 @@ func CheckOnline(ctx context.Context, c *configs.Config, env auth.Environ, accou
 }
 
 func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Check {
-	check := Check{Account: a.Name}
 	if a.POP3 == nil {
-		check.Err = errNoIMAP
-		return check
+		return checkIMAP(ctx, a, env)
 	}
+	check := Check{Account: a.Name}
 	account, err := remote.NewPOP3(a, env, noMemory{})
 	if err != nil {
 		check.Err = err
@@ -59,7 +60,7 @@ func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Chec
 		check.Err = err
 		return check
 	}
-	_, check.Err = src.List(ctx, func(fetch.Item) error {
+	_, check.Err = src.List(ctx, fetch.Mark{}, func(fetch.Item) error {
 		check.Messages++
 		return nil
 	})
@@ -68,6 +69,23 @@ func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Chec
 		return check
 	}
 	check.Err = src.Close(ctx)
+	return check
+}
+
+func checkIMAP(ctx context.Context, a configs.Account, env auth.Environ) Check {
+	check := Check{Account: a.Name}
+	account, err := remote.NewIMAP(a, env, noMemory{}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		check.Err = err
+		return check
+	}
+	check.Server = account.Address()
+	check.Folders, check.Err = account.Look(ctx)
+	for _, f := range check.Folders {
+		if f.Left == "" {
+			check.Messages += f.Messages
+		}
+	}
 	return check
 }
 

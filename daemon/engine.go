@@ -18,15 +18,12 @@ import (
 	"postrider/fetch"
 	"postrider/ledger"
 	"postrider/maildir"
-	"postrider/remote"
 )
 
 const (
 	syncsAtOnce = 16
 	openFiles   = 1024 // in tmp/, over all accounts
 )
-
-var errNoIMAP = errors.New("this version of postrider does not receive by IMAP yet (use pop3 where the provider has it)")
 
 // Options are what an Engine needs of the world.
 type Options struct {
@@ -43,15 +40,13 @@ type Options struct {
 type Engine struct {
 	options Options
 	shared  fetch.Shared
-	jobs    []*job
+	jobs    []job
 }
 
-// job fetches one remote mailbox.
-type job struct {
-	account string
-	line    *fetch.Line
-	dial    func(context.Context) (fetch.Source, error)
-	err     error // why the job cannot run
+// job fetches what one account wants.
+type job interface {
+	pass(context.Context) Report
+	close() error
 }
 
 // Open locks and opens the root and prepares the named accounts, all of them
@@ -75,15 +70,34 @@ func Open(o Options, accounts []string) (*Engine, error) {
 		Root: root, Names: maildir.NewNamer(o.Hostname), Syncer: maildir.NewSyncer(syncsAtOnce), Slots: make(chan struct{}, min(openFiles, descriptors()/4)),
 	}}
 	for _, a := range chosen {
-		switch {
-		case a.POP3 != nil:
-			e.jobs = append(e.jobs, e.pop3Job(a))
-		case a.IMAP != nil:
-			e.jobs = append(e.jobs, &job{account: a.Name, err: errNoIMAP})
+		if j, err := e.newJob(a); err != nil {
+			e.jobs = append(e.jobs, &brokenJob{a.Name, err})
+		} else if j != nil {
+			e.jobs = append(e.jobs, j)
 		}
 	}
 	return e, nil
 }
+
+// newJob returns nil for an account that receives nothing.
+func (e *Engine) newJob(a configs.Account) (job, error) {
+	switch {
+	case a.POP3 != nil:
+		return e.newPOP3Job(a)
+	case a.IMAP != nil:
+		return e.newIMAPJob(a)
+	}
+	return nil, nil
+}
+
+// brokenJob is an account that could not be prepared.
+type brokenJob struct {
+	account string
+	err     error
+}
+
+func (j *brokenJob) pass(context.Context) Report { return Report{Account: j.account, Err: j.err} }
+func (j *brokenJob) close() error                { return nil }
 
 // descriptors is how many files the process may have open.
 func descriptors() int {
@@ -128,25 +142,9 @@ func choose(c *configs.Config, names []string) ([]configs.Account, error) {
 	return chosen, nil
 }
 
-func (e *Engine) pop3Job(a configs.Account) *job {
-	j := &job{account: a.Name}
-	memory := ledgerMemory{e.shared.Root.Ledger, strings.Join([]string{"pop3", a.Name, a.User, a.POP3.Host, fmt.Sprint(a.POP3.Port), a.POP3.Auth}, "\x00")}
-	account, err := remote.NewPOP3(a, e.options.Environ, memory)
-	if err != nil {
-		j.err = err
-		return j
-	}
-	j.dial = account.Dial
-	work := fetch.Job{
-		Protocol: "pop3", Account: a.Name, Mailbox: "INBOX", Folder: deliverTo(a.POP3.DeliverTo, a.Name, "INBOX"),
-		OnServer: fetch.Disposal{Delete: a.POP3.OnServer.Action == configs.Delete, After: a.POP3.OnServer.After},
-		MaxSize:  a.POP3.MaxSize, Log: e.options.Log, LogUID: "uidl",
-	}
-	if e.options.Progress != nil {
-		work.Progress = e.options.Progress(a.Name)
-	}
-	j.line, j.err = fetch.Open(e.shared, work)
-	return j
+func disposal(d configs.Disposal) fetch.Disposal {
+	action := map[configs.Action]fetch.Action{configs.Delete: fetch.Remove, configs.Seen: fetch.MarkSeen, configs.Move: fetch.Move}[d.Action]
+	return fetch.Disposal{Action: action, After: d.After}
 }
 
 func deliverTo(pattern, account, folder string) string {
@@ -192,23 +190,11 @@ func (e *Engine) Fetch(ctx context.Context, each func(Report)) {
 	wg.Wait()
 }
 
-func (j *job) pass(ctx context.Context) Report {
-	start := time.Now()
-	r := Report{Account: j.account, Err: j.err}
-	if r.Err == nil {
-		r.Result, r.Err = j.line.Pass(ctx, j.dial)
-	}
-	r.Took = time.Since(start)
-	return r
-}
-
 // Close ends the engine after Fetch has returned.
 func (e *Engine) Close() error {
 	var errs []error
 	for _, j := range e.jobs {
-		if j.line != nil {
-			errs = append(errs, j.line.Close())
-		}
+		errs = append(errs, j.close())
 	}
 	return errors.Join(append(errs, e.shared.Root.Close())...)
 }

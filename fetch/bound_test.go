@@ -11,7 +11,7 @@ import (
 // messages in memory, whatever the server lists, and a pass takes all of them.
 func TestMoreThanOneSessionAsksFor(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(j *Job) { j.maxFresh = 10; j.OnServer.Delete = true; j.MaxSize = 1000 })
+	w := newWorld(t, func(j *Job) { j.maxFresh = 10; j.OnServer.Action = Remove; j.MaxSize = 1000 })
 	s := &server{refused: map[string]int{"bad1": -1, "bad2": -1}, breaking: map[string]int{"m12": 1}}
 	s.messages = append(s.messages, message{uid: "large", octets: 5000, text: text("large")})
 	s.add("bad1", "bad2").add(uids("m", 35)...)
@@ -50,7 +50,7 @@ func TestPassEndsWithAnEndlessServer(t *testing.T) {
 // The renumbering of more messages than a session asks for is seen through.
 func TestT45MoreThanOneSession(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, func(j *Job) { j.maxFresh = 10; j.OnServer = Disposal{Delete: true, After: 24 * time.Hour} })
+	w := newWorld(t, func(j *Job) { j.maxFresh = 10; j.OnServer = Disposal{Action: Remove, After: 24 * time.Hour} })
 	s := (&server{}).add(uids("m", 25)...)
 	w.pass(s)
 	for i := range s.messages {

@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"time"
 
 	"postrider/ledger"
+	"postrider/maildir"
 )
 
 // plan is what one session is going to do.
@@ -20,6 +22,12 @@ type plan struct {
 	complete bool
 	tooLarge int
 	aside    []Aside
+
+	listing Listing
+	counted bool    // all that is on the server was counted before it was listed
+	open    Numbers // wanted, and not asked for in this session
+	twins   int     // delivered from another mailbox
+	adopted int     // known from their files alone
 
 	fresh       int                // how many of want were never asked for
 	later       int                // new messages that this session does not ask for
@@ -68,14 +76,25 @@ func (p *plan) mayBeLeft(r ledger.Record) bool {
 	return r.Octets < 0 || p.left[-1] || p.left[r.Octets]
 }
 
+// setOpen notes that a message stays to be asked for in another session.
+func (p *plan) setOpen(w want) {
+	if w.Number > 0 && w.Number <= math.MaxUint32 {
+		p.open.Add(uint32(w.Number))
+	}
+}
+
 // want is a message to retrieve.
 type want struct {
 	Request
 	key        ledger.Key
 	uid        string
 	noUID      bool  // its identity is its content
+	gone       bool  // from the server, meanwhile
 	candidates []int // places of known messages with this identifier that are of another size, or were gone
-	next       int   // one more than the place of the known message that is the occurrence after this one; 0: there is none
+	flags      maildir.Flags
+	date       int64  // of arrival at the server, in Unix seconds; 0: unknown
+	twin       uint64 // see Item
+	next       int    // one more than the place of the known message that is the occurrence after this one; 0: there is none
 }
 
 // goneHold is how long a message that the server does not list any more is
@@ -94,23 +113,22 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 		numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, left: map[int64]bool{},
 		chosen: map[ledger.Key]bool{}, taken: map[ledger.Key]int{},
 	}
-	listing, err := src.List(ctx, func(it Item) error {
+	since, err := l.since(ctx, src, p)
+	if err != nil {
+		return nil, err
+	}
+	p.listing, err = src.List(ctx, since, func(it Item) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		p.listed++
-		if len(it.UID) == 0 {
-			return l.wantNoUID(p, it)
-		}
-		if w, isNew := l.identify(p, it); isNew {
-			l.wantNew(p, w)
-		}
-		return nil
+		return l.consider(p, it)
 	})
 	if err != nil {
 		return nil, err
 	}
-	p.complete = listing.Complete
+	p.complete = p.listing.Complete || p.counted && p.listing.Epoch == since.Epoch
+	l.enterEpoch(p)
 	if err := l.checkRenumbered(p); err != nil {
 		return nil, err
 	}
@@ -125,6 +143,24 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 	}
 	l.progress.Wanted(len(p.want)+p.later, octets)
 	return p, nil
+}
+
+// consider wants a message unless it is known.
+func (l *Line) consider(p *plan, it Item) (err error) {
+	var w want
+	isNew := false
+	switch {
+	case it.Epoch != 0:
+		w, isNew, err = l.identifyNumber(p, it)
+	case len(it.UID) > 0:
+		w, isNew = l.identify(p, it)
+	default:
+		return l.wantNoUID(p, it)
+	}
+	if isNew {
+		l.wantNew(p, w)
+	}
+	return err
 }
 
 // wantNoUID wants a message that only its content can identify.
@@ -150,6 +186,7 @@ func (l *Line) wantNew(p *plan, w want) {
 	if _, failed := l.known.Aside(w.key); !failed {
 		if p.fresh >= l.job.maxFresh {
 			p.later++
+			p.setOpen(w)
 			p.laterOctets += max(w.Octets, 0)
 			p.leave(-1)
 			return
@@ -244,6 +281,9 @@ func (p *plan) number(place int) int {
 // through cuts and crashes, until every new message was compared: after the
 // first half of them the counts would look like everyday's.
 func (l *Line) checkRenumbered(p *plan) error {
+	if l.job.Numbered && !l.renumbered && !p.noUID {
+		return nil // it would have said so
+	}
 	var gone []int
 	known := 0
 	for place := range l.known.Places() {
@@ -256,7 +296,7 @@ func (l *Line) checkRenumbered(p *plan) error {
 			gone = append(gone, place)
 		}
 	}
-	if !p.noUID && !l.renumbered && 2*len(gone) > known && 2*(len(p.want)+p.later) >= len(gone) {
+	if !l.job.Numbered && !p.noUID && !l.renumbered && 2*len(gone) > known && 2*(len(p.want)+p.later) >= len(gone) {
 		level := slog.LevelWarn
 		if len(gone) < everyday {
 			level = slog.LevelInfo
@@ -303,6 +343,7 @@ func (l *Line) leaveBreaking(p *plan, breaking bool) {
 		a, ok := l.known.Aside(w.key)
 		if ok && a.Breaks != breaking || !ok && breaking {
 			p.leave(w.Octets)
+			p.setOpen(w)
 			p.breaking = p.breaking || !breaking
 			continue
 		}
@@ -333,7 +374,11 @@ func (l *Line) lastComeSuspects(p *plan) {
 // enough, so that it does not grow for ever. A server that uses an identifier
 // again meanwhile has the contents compared.
 func (l *Line) forget(p *plan, now time.Time) (compared bool) {
+	if l.job.Numbered {
+		l.vanish(p, now)
+	}
 	if !p.complete {
+		l.forgetVanished(p, now)
 		return false
 	}
 	compared = true
@@ -356,4 +401,17 @@ func (l *Line) forget(p *plan, now time.Time) (compared bool) {
 		}
 	})
 	return compared
+}
+
+// forgetVanished drops what the server said long ago has gone. Without numbers
+// that last only a complete list can tell that it has not come back.
+func (l *Line) forgetVanished(p *plan, now time.Time) {
+	if !l.job.Numbered || p.noUID || p.rematch {
+		return
+	}
+	for place := range l.known.Places() {
+		if r, ok := l.known.At(place); ok && p.number(place) == 0 && !r.Gone.IsZero() && now.Sub(r.Gone) > goneHold {
+			l.known.Forget(place)
+		}
+	}
 }

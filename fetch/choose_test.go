@@ -266,7 +266,7 @@ func TestT45NothingIsRemovedWhileComparing(t *testing.T) {
 	w, s := newWorld(t), &server{}
 	s.add(uids("m", 4)...)
 	w.pass(s)
-	w.job.OnServer.Delete = true
+	w.job.OnServer.Action = Remove
 	w.again()
 	for i := range s.messages {
 		s.messages[i].uid = fmt.Sprintf("new%d", i+1)

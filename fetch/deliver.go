@@ -148,11 +148,11 @@ func (d *delivery) release(items []*item) {
 
 // recordIntents is step 4, in one commit with step 6 of the batch before.
 func (d *delivery) recordIntents(items []*item) (ledger.Batch, error) {
-	batch := ledger.Batch{Mailbox: d.line.id(), Folder: d.line.job.Folder, Time: time.Now()}
+	batch := ledger.Batch{Mailbox: d.line.id(), Folder: d.line.job.Folder, Twins: d.line.job.Twins, Time: time.Now()}
 	for _, it := range items {
-		it.file.Name = maildir.Final(it.unique, it.file.Octets(), it.key)
+		it.place()
 		batch.Intents = append(batch.Intents, ledger.Intent{
-			Key: it.key, Tmp: it.file.Tmp, Name: it.file.Name, Cur: it.file.Cur,
+			Key: it.key, Tmp: it.file.Tmp, Name: it.file.Name, Cur: it.file.Cur, Date: it.date, Twin: it.twin,
 			Octets: it.file.Octets(), Sum: it.file.Sum(), Listed: it.Octets, State: d.line.deliveredState(),
 		})
 	}
@@ -172,6 +172,25 @@ func (d *delivery) recordIntents(items []*item) (ledger.Batch, error) {
 		d.report(before)
 	}
 	return batch, err
+}
+
+// place decides where the file goes: what was read on the server belongs in
+// cur/, with its flags.
+func (it *item) place() {
+	it.file.Name = maildir.Final(it.unique, it.file.Octets(), it.key)
+	if it.flags&maildir.Seen != 0 {
+		it.file.Cur = true
+		it.file.Name += it.flags.Info()
+	}
+	it.file.Date = atSecond(it.date)
+}
+
+// atSecond returns a time, or the zero time for 0.
+func atSecond(unix int64) time.Time {
+	if unix == 0 {
+		return time.Time{}
+	}
+	return time.Unix(unix, 0)
 }
 
 // publish is step 5: the messages become visible, and that is put on disk.
@@ -222,6 +241,7 @@ func (d *delivery) enter(p *published) {
 		})
 		d.plan.see(place, it.Number)
 		d.line.known.ClearAside(it.key)
+		d.line.noteTwin(it.twin)
 	}
 }
 
@@ -245,10 +265,11 @@ func (d *delivery) report(p *published) {
 	}
 }
 
-// deliveredState is what the record of a message says from its delivery on:
-// with the policy to delete, that its absence on the server is our doing.
+// deliveredState is what the record of a message says from its delivery on: that
+// something is to be done with it on the server, where its absence is then our
+// doing.
 func (l *Line) deliveredState() ledger.State {
-	if l.job.OnServer.Delete && l.job.OnServer.After == 0 {
+	if l.job.OnServer.Action != Keep && l.job.OnServer.After == 0 {
 		return ledger.Disposing
 	}
 	return ledger.Delivered
@@ -264,6 +285,11 @@ func (d *delivery) setAsideRefused(items []*item) ([]*item, error) {
 		switch {
 		case it.err == nil:
 			kept = append(kept, it)
+			continue
+		case errors.Is(it.err, ErrGone):
+			it.gone = true
+			d.line.known.ClearAside(it.key)
+			d.line.progress.Message()
 			continue
 		case errors.As(it.err, &local):
 			failed = append(failed, it.err)

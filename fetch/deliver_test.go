@@ -48,7 +48,7 @@ func (w *world) walkTo(s *server, last step) []ledger.Intent {
 	for i := range p.want {
 		requests[i] = p.want[i].Request
 	}
-	check(src.Retrieve(w.t.Context(), requests, &receiver{line: w.line, ctx: w.t.Context(), plan: p, delivery: d}))
+	check(src.Retrieve(w.t.Context(), requests, newReceiver(w.t.Context(), w.line, p, d)))
 	d.belt.close()
 	if last == retrieved {
 		return nil
@@ -77,8 +77,11 @@ func (w *world) walkTo(s *server, last step) []ledger.Intent {
 	if last == delivered {
 		return batch.Intents
 	}
-	numbers, err := w.line.due(p, batch.Time)
-	check(err)
+	var numbers []int
+	for _, d := range w.line.due(p, batch.Time) {
+		numbers = append(numbers, d.number)
+	}
+	check(w.line.save())
 	check(src.Dispose(w.t.Context(), numbers, func(int, error) {}))
 	return batch.Intents
 }
@@ -86,7 +89,7 @@ func (w *world) walkTo(s *server, last step) []ledger.Intent {
 // TestT01EndAtEachStep ends the process after each step and begins anew.
 func TestT01EndAtEachStep(t *testing.T) {
 	t.Parallel()
-	for _, policy := range []Disposal{{}, {Delete: true}} {
+	for _, policy := range []Disposal{{}, {Action: Remove}} {
 		for last := retrieved; last <= asked; last++ {
 			w, s := newWorld(t, func(j *Job) { j.OnServer = policy }), &server{}
 			s.add(uids("m", 5)...)
@@ -97,10 +100,10 @@ func TestT01EndAtEachStep(t *testing.T) {
 			w.again()
 			r := w.pass(s)
 			if again := last < intended; (r.Delivered == 5) != again {
-				t.Errorf("ended when %v, delete %v: %+v", last, policy.Delete, r)
+				t.Errorf("ended when %v, delete %v: %+v", last, policy.removes(), r)
 			}
-			if gone := len(s.messages) == 0; gone != policy.Delete {
-				t.Errorf("ended when %v, delete %v: %d left on the server", last, policy.Delete, len(s.messages))
+			if gone := len(s.messages) == 0; gone != policy.removes() {
+				t.Errorf("ended when %v, delete %v: %d left on the server", last, policy.removes(), len(s.messages))
 			}
 			w.once(uids("m", 5)...)
 		}

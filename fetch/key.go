@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"strconv"
 
 	"postrider/ledger"
 )
@@ -27,6 +28,12 @@ func newOrigins(protocol, account, mailbox string) *origins {
 // byUID is the key of a message that the server identifies; occurrence counts
 // messages with the same identifier.
 func (o *origins) byUID(uid []byte, occurrence int) ledger.Key { return o.key('u', uid, occurrence) }
+
+// byNumber is the key of a message whose number lasts within an epoch.
+func (o *origins) byNumber(epoch, n uint32) ledger.Key {
+	id := strconv.AppendUint(make([]byte, 0, 24), uint64(epoch), 10)
+	return o.key('n', strconv.AppendUint(append(id, '.'), uint64(n), 10), 0)
+}
 
 // byContent is the key of a message that the server does not identify;
 // occurrence counts messages of the same content.

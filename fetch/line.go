@@ -37,14 +37,38 @@ type Job struct {
 	LogUID   string   // key of the server's identifier in log lines: uidl or uid; uid if empty
 	Progress Progress // may be nil
 
+	// Numbered: the numbers of a Source's items last and are never given to
+	// another message, within an epoch. Its Listing then says of which.
+	Numbered bool
+
+	// Twins is the set of messages, by the number that they have in every
+	// mailbox of the server, to which what this line delivers is added. What is
+	// in it, or in one of OtherTwins, is not delivered again.
+	Twins      string
+	OtherTwins []string
+
 	maxFresh int // 0: the constant; tests have fewer messages
 }
 
-// Disposal says what happens on the server to a message that was delivered.
+// Action is what happens on the server to a message that was delivered.
+type Action uint8
+
+const (
+	Keep Action = iota
+	Remove
+	MarkSeen
+	Move // into another mailbox
+)
+
+// Disposal says what happens on the server to a message that was delivered, and
+// when.
 type Disposal struct {
-	Delete bool
+	Action Action
 	After  time.Duration // since the delivery
 }
+
+// removes tells whether messages are gone from the mailbox afterwards.
+func (d Disposal) removes() bool { return d.Action == Remove || d.Action == Move }
 
 // Result counts what a pass did.
 type Result struct {
@@ -56,6 +80,18 @@ type Result struct {
 	Disposed  int   // removed on the server
 	TooLarge  int   // left on the server
 	Aside     []Aside
+}
+
+// Add adds what was done in another mailbox.
+func (r *Result) Add(o Result) {
+	r.Listed += o.Listed
+	r.Wanted += o.Wanted
+	r.Delivered += o.Delivered
+	r.Octets += o.Octets
+	r.Matched += o.Matched
+	r.Disposed += o.Disposed
+	r.TooLarge += o.TooLarge
+	r.Aside = append(r.Aside, o.Aside...)
 }
 
 // Aside is a message that could not be fetched now. It is tried again.
@@ -79,6 +115,10 @@ type Line struct {
 	// The server gave its messages new identifiers, and not every one has been
 	// compared by content yet.
 	renumbered bool
+
+	mark        Mark     // of a job that is Numbered
+	markChanged bool     // since the last commit
+	twins       []uint64 // to be written with the next commit
 }
 
 // Open prepares a line: it opens the folder, verifies that messages can be
@@ -130,6 +170,11 @@ func (l *Line) prepare() (err error) {
 	if err := l.recover(time.Now()); err != nil {
 		return fmt.Errorf("recover: %w", err)
 	}
+	if l.job.Numbered {
+		l.mark, err = LoadMark(l.shared.Root.Ledger, l.job)
+		l.renumbered = l.mark.Comparing
+		return err
+	}
 	note, err := l.shared.Root.Ledger.Memory(l.renumberedName())
 	l.renumbered = len(note) > 0
 	return err
@@ -139,20 +184,35 @@ func (l *Line) renumberedName() string { return "renumbered\x00" + l.id() }
 
 // setRenumbered keeps durably whether messages are being compared by content.
 func (l *Line) setRenumbered(now bool) error {
+	if l.job.Numbered {
+		m := l.mark
+		m.Comparing, l.renumbered = now, now
+		l.setMark(m)
+		return nil
+	}
 	var note []byte
 	if now {
 		note = []byte{1}
 	}
-	if err := l.commit(func(t *ledger.Tx) error { return t.Remember(l.renumberedName(), note) }); err != nil {
+	err := l.commit(func(t *ledger.Tx) error {
+		if err := l.known.Save(t); err != nil {
+			return err
+		}
+		return t.Remember(l.renumberedName(), note)
+	})
+	if err != nil {
 		return err
 	}
 	l.renumbered = now
 	return nil
 }
 
-func (l *Line) id() string {
-	return l.job.Protocol + "\x00" + l.job.Account + "\x00" + l.job.Mailbox
-}
+func (l *Line) id() string { return l.job.id() }
+
+func (j Job) id() string { return j.Protocol + "\x00" + j.Account + "\x00" + j.Mailbox }
+
+// Mark is how far the mailbox was carried.
+func (l *Line) Mark() Mark { return l.mark }
 
 // Close gives the folder back.
 func (l *Line) Close() error { return l.folder.Close() }
@@ -274,18 +334,20 @@ func (l *Line) session(ctx context.Context, src Source, total *Result, breaking 
 		return nil, err
 	}
 	total.Aside = p.aside
-	compared := l.forget(p, time.Now())
-	if l.known.Changed() {
-		if err := l.commit(l.known.Save); err != nil {
-			return nil, err
-		}
-	}
-	if l.renumbered && compared {
+	if compared := l.forget(p, time.Now()); l.renumbered && compared {
 		if err := l.setRenumbered(false); err != nil {
 			return nil, err
 		}
 	}
 	return p, l.dispose(ctx, src, p, total)
+}
+
+// save makes durable what has changed.
+func (l *Line) save() error {
+	if !l.known.Changed() && !l.markChanged && len(l.twins) == 0 {
+		return nil
+	}
+	return l.commit(l.known.Save)
 }
 
 // setAside notes that a message could not be fetched.
@@ -304,8 +366,20 @@ func (l *Line) raise() error {
 }
 
 func (l *Line) commit(change func(*ledger.Tx) error) error {
-	if err := l.shared.Root.Ledger.Commit(change); err != nil {
+	err := l.shared.Root.Ledger.Commit(func(t *ledger.Tx) error {
+		if err := l.saveMark(t); err != nil {
+			return err
+		}
+		if len(l.twins) > 0 {
+			if err := t.AddTwins(l.job.Twins, l.twins...); err != nil {
+				return err
+			}
+		}
+		return change(t)
+	})
+	if err != nil {
 		return &LocalError{err}
 	}
+	l.markChanged, l.twins = false, l.twins[:0]
 	return nil
 }

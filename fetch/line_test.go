@@ -22,7 +22,9 @@ func TestErrorOfAListIsNotDressedUp(t *testing.T) {
 
 type unlisted struct{ session }
 
-func (*unlisted) List(context.Context, func(Item) error) (Listing, error) { return Listing{}, errCut }
+func (*unlisted) List(context.Context, Mark, func(Item) error) (Listing, error) {
+	return Listing{}, errCut
+}
 
 func TestPassDeliversOnce(t *testing.T) {
 	t.Parallel()
@@ -100,7 +102,7 @@ func TestMessageWithoutOctetsIsDelivered(t *testing.T) {
 // zeroSource has one message that really has no octets.
 type zeroSource struct{ session }
 
-func (z *zeroSource) List(_ context.Context, each func(Item) error) (Listing, error) {
+func (z *zeroSource) List(_ context.Context, _ Mark, each func(Item) error) (Listing, error) {
 	return Listing{Complete: true}, each(Item{Number: 1, UID: []byte("zero")})
 }
 

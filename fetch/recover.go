@@ -60,6 +60,7 @@ func (l *Line) settleBatch(b ledger.Batch, now time.Time) error {
 	if err != nil {
 		return err
 	}
+	var twins []uint64
 	for _, in := range b.Intents {
 		state, known, err := l.settleIntent(folder, names, in, now.Sub(b.Time))
 		if err != nil {
@@ -68,6 +69,9 @@ func (l *Line) settleBatch(b ledger.Batch, now time.Time) error {
 		if known {
 			l.known.Add(ledger.Record{Key: in.Key, Octets: in.Listed, Time: b.Time, State: state, Content: ledger.Digest(in.Sum[:16])})
 			l.known.ClearAside(in.Key)
+			if in.Twin != 0 {
+				twins = append(twins, in.Twin)
+			}
 		}
 	}
 	if err := folder.SyncAll(); err != nil {
@@ -76,6 +80,11 @@ func (l *Line) settleBatch(b ledger.Batch, now time.Time) error {
 	return l.commit(func(t *ledger.Tx) error {
 		if err := l.known.Save(t); err != nil {
 			return err
+		}
+		if b.Twins != "" && len(twins) > 0 {
+			if err := t.AddTwins(b.Twins, twins...); err != nil {
+				return err
+			}
 		}
 		return t.Settle(l.shared.Root.Ledger, b)
 	})
@@ -106,5 +115,5 @@ func (l *Line) settleIntent(folder *maildir.Folder, names *maildir.Names, in led
 	if err != nil || !intact {
 		return 0, false, err
 	}
-	return in.State, true, folder.Resume(in.Tmp, in.Name, in.Cur)
+	return in.State, true, folder.Resume(in.Tmp, in.Name, in.Cur, atSecond(in.Date))
 }

@@ -24,6 +24,7 @@ func (d *delivery) dropKnown(items []*item) ([]*item, error) {
 		}
 		d.line.log.Debug("delivered before", d.line.job.LogUID, it.uid, "number", it.Number)
 		d.line.known.ClearAside(it.key)
+		d.line.noteTwin(it.twin)
 		d.total.Matched++
 		d.line.progress.Message()
 		it.discard(d.line)

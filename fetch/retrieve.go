@@ -28,8 +28,14 @@ type receiver struct {
 	plan     *plan
 	delivery *delivery
 	now      *item // between Begin and End
-	next     int   // index of the first message of which the end was not seen
-	failed   bool  // Begin has
+	ended    []bool
+	next     int  // index of the first message of which the end was not seen
+	torn     int  // one more than the index of the message that broke off; 0: none has
+	failed   bool // Begin has
+}
+
+func newReceiver(ctx context.Context, l *Line, p *plan, d *delivery) *receiver {
+	return &receiver{line: l, ctx: ctx, plan: p, delivery: d, ended: make([]bool, len(p.want))}
 }
 
 // retrieve streams the wanted messages and returns when all that arrived whole
@@ -42,7 +48,7 @@ func (l *Line) retrieve(ctx context.Context, src Source, p *plan, total *Result)
 	for i := range p.want {
 		requests[i] = p.want[i].Request
 	}
-	r := &receiver{line: l, ctx: ctx, plan: p, delivery: l.startDelivery(p, total)}
+	r := newReceiver(ctx, l, p, l.startDelivery(p, total))
 	err := src.Retrieve(ctx, requests, r)
 	if r.now != nil {
 		r.drop(r.now)
@@ -54,15 +60,35 @@ func (l *Line) retrieve(ctx context.Context, src Source, p *plan, total *Result)
 		return &LocalError{local}
 	case errors.As(err, &broken):
 		return err
-	case err != nil && ctx.Err() == nil && r.next < len(p.want):
-		return &brokenError{err, &p.want[r.next]}
+	case err != nil && ctx.Err() == nil && r.at() < len(p.want):
+		return &brokenError{err, &p.want[r.at()]}
 	}
 	return err
 }
 
+// at returns the index of the message at which the session was.
+func (r *receiver) at() int {
+	if r.torn > 0 {
+		return r.torn - 1
+	}
+	return r.next
+}
+
+// pass notes that the end of a message was seen.
+func (r *receiver) pass(i int) {
+	r.ended[i] = true
+	for r.next < len(r.ended) && r.ended[r.next] {
+		r.next++
+	}
+}
+
 // Begin implements Receiver.
 func (r *receiver) Begin(i int) (io.Writer, error) {
-	if err := r.begin(&r.plan.want[i]); err != nil {
+	w := &want{}
+	if i >= 0 {
+		w = &r.plan.want[i]
+	}
+	if err := r.begin(w); err != nil {
 		r.failed = true
 		return nil, err
 	}
@@ -109,8 +135,16 @@ func (r *receiver) Write(p []byte) (int, error) {
 func (r *receiver) End(i int, err error) error {
 	it := r.now
 	r.now = nil
-	r.next = i + 1
+	if i < 0 {
+		if it != nil {
+			r.drop(it)
+		}
+		return nil
+	}
 	w := &r.plan.want[i]
+	if it != nil {
+		it.want = w
+	}
 	switch {
 	case err == nil && it == nil:
 		err = ErrEmpty
@@ -122,21 +156,23 @@ func (r *receiver) End(i int, err error) error {
 	if err != nil && it != nil {
 		r.drop(it)
 		switch {
+		case errors.Is(err, ErrEmpty) && r.line.job.Numbered:
 		case errors.Is(err, ErrEmpty):
-			// Some servers end a message at its first line if that is a lone dot, and send the rest
+			// Some POP3 servers end a message at its first line if that is a lone dot, and send the rest
 			// of it after the end. What follows can then not be assigned to any message.
-			r.next = i
+			r.torn = i + 1
 			return err
 		case !it.large:
-			r.next = i
+			r.torn = i + 1
 			return nil // it broke off in the middle: Retrieve is going to say so
 		}
 	}
-	switch {
-	case r.failed: // it is the error of Begin, and Retrieve is going to say so
-		r.next = i
-		return nil
-	case err != nil:
+	if r.failed {
+		r.torn = i + 1
+		return nil // it is the error of Begin, and Retrieve is going to say so
+	}
+	r.pass(i)
+	if err != nil {
 		r.delivery.add(&item{want: w, err: err})
 		return nil
 	}

@@ -72,7 +72,7 @@ type session struct {
 	marked   map[int]bool
 }
 
-func (s *session) List(_ context.Context, each func(Item) error) (Listing, error) {
+func (s *session) List(_ context.Context, _ Mark, each func(Item) error) (Listing, error) {
 	for i, m := range s.messages {
 		octets := m.octets
 		if octets == 0 {
@@ -180,7 +180,7 @@ func newWorld(t *testing.T, change ...func(*Job)) *world {
 	return w
 }
 
-func deleting(j *Job) { j.OnServer.Delete = true }
+func deleting(j *Job) { j.OnServer.Action = Remove }
 
 func (w *world) open() {
 	w.t.Helper()

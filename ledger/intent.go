@@ -19,8 +19,9 @@ type Digest [16]byte
 
 // Batch is a set of messages that are to be moved from tmp/ into one folder.
 type Batch struct {
-	Mailbox string    `json:"mailbox"` // id of the remote mailbox
-	Folder  string    `json:"folder"`  // path below the root
+	Mailbox string    `json:"mailbox"`         // id of the remote mailbox
+	Folder  string    `json:"folder"`          // path below the root
+	Twins   string    `json:"twins,omitempty"` // the set that the twins belong to
 	Time    time.Time `json:"time"`
 	Intents []Intent  `json:"intents"`
 	number  uint64
@@ -32,10 +33,12 @@ type Intent struct {
 	Tmp    string   `json:"tmp"`  // name in tmp/
 	Name   string   `json:"name"` // name in new/ or cur/
 	Cur    bool     `json:"cur,omitempty"`
-	Octets int64    `json:"octets"` // of the stored file
-	Sum    [32]byte `json:"sum"`    // SHA-256 of the stored file
-	Listed int64    `json:"listed"` // octets that the server announced, -1 if none
-	State  State    `json:"state"`  // what the record will say
+	Octets int64    `json:"octets"`         // of the stored file
+	Sum    [32]byte `json:"sum"`            // SHA-256 of the stored file
+	Listed int64    `json:"listed"`         // octets that the server announced, -1 if none
+	State  State    `json:"state"`          // what the record will say
+	Date   int64    `json:"date,omitempty"` // modification time of the file, in Unix seconds; 0: that of its writing
+	Twin   uint64   `json:"twin,omitempty"` // what the message is called in every mailbox of the server; 0: nothing
 }
 
 // Intend records a batch before its messages are published. The returned

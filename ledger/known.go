@@ -16,6 +16,8 @@ const (
 	// Inferred: a crash left an intent of which no file was found, so the reader has moved or
 	// removed it. It is not fetched again, and not yet removed on the server.
 	Inferred
+	// Told: delivered, and the server was told all that it can be told; it may list it for ever.
+	Told
 )
 
 // Record is what is known of one message of a remote mailbox.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,6 +89,7 @@ func (b *Batch) Publish(drop func(*File, error)) {
 			drop(f, err)
 			continue
 		}
+		b.folder.setDate(f.Name, f.Cur, f.Date)
 		f.Tmp = ""
 		kept = append(kept, f)
 	}
@@ -138,6 +140,21 @@ func (f *Folder) publish(tmp, name string, cur bool) error {
 		return &os.PathError{Op: fmt.Sprintf("publish into %s/", sub), Path: f.path(sub, name), Err: err}
 	}
 	return nil
+}
+
+// setDate sets the modification time of a published message. Before that the file
+// must look new: cleaners of tmp/ remove what looks old. Its failure costs a
+// date and no mail; and a reader may have moved the message already.
+func (f *Folder) setDate(name string, cur bool, date time.Time) {
+	at, err := unix.TimeToTimespec(date)
+	if date.IsZero() || err != nil {
+		return
+	}
+	dir := f.new
+	if cur {
+		dir = f.cur
+	}
+	_ = unix.UtimesNanoAt(dir, name, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, at}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 func (f *Folder) linkUnlink(tmp string, dir int, name string) error {

@@ -339,3 +339,17 @@ func TestBatchesOfManyLines(t *testing.T) {
 		t.Errorf("%d delivered, %d in tmp/, %v", len(found.Delivered), len(found.Tmp), err)
 	}
 }
+
+func TestPublishedDate(t *testing.T) {
+	date := time.Date(1999, 12, 31, 23, 59, 59, 0, time.UTC)
+	for _, cur := range []bool{false, true} {
+		f := openFolder(t)
+		file := finished(t, f, "t", []byte("x"))
+		file.Name, file.Cur, file.Date = "n", cur, date
+		f.NewBatch([]*File{file}).Publish(func(_ *File, err error) { t.Error(err) })
+		st, err := os.Stat(f.path(map[bool]string{false: "new", true: "cur"}[cur], "n"))
+		if err != nil || !st.ModTime().Equal(date) {
+			t.Errorf("cur %t: %v, %v", cur, st, err)
+		}
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"hash"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,9 +21,10 @@ const writebackStep = 8 << 20
 // File is one message on its way through tmp/. It is written by one goroutine
 // and belongs to its creator until it is in a Batch.
 type File struct {
-	Tmp    string // its name in tmp/
-	Name   string // its name after Publish; set by the owner before the intent is recorded
-	Cur    bool   // publish into cur/ instead of new/; Name then ends in its flags
+	Tmp    string    // its name in tmp/
+	Name   string    // its name after Publish; set by the owner before the intent is recorded
+	Cur    bool      // publish into cur/ instead of new/; Name then ends in its flags
+	Date   time.Time // modification time that it gets when it is published; zero: none
 	folder *Folder
 	fd     int
 	buf    *buffer

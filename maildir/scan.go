@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -119,8 +120,15 @@ func hasContent(file *os.File, octets int64, sum [sha256.Size]byte) (bool, error
 }
 
 // Resume carries an intent out that a crash interrupted: it moves tmp/TMP, the
-// content of which the caller has verified, to NAME in new/ or cur/.
-func (f *Folder) Resume(tmp, name string, cur bool) error { return f.publish(tmp, name, cur) }
+// content of which the caller has verified, to NAME in new/ or cur/, and gives
+// it its date unless that is zero.
+func (f *Folder) Resume(tmp, name string, cur bool, date time.Time) error {
+	if err := f.publish(tmp, name, cur); err != nil {
+		return err
+	}
+	f.setDate(name, cur, date)
+	return nil
+}
 
 // SyncAll puts the entries of new/ and cur/ on disk.
 func (f *Folder) SyncAll() error { return f.syncPublished(true, true) }

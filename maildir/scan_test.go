@@ -82,7 +82,7 @@ func TestT2ResumeTwice(t *testing.T) {
 		f := openFolder(t)
 		finished(t, f, "t", []byte("x"))
 		for range 2 {
-			if err := f.Resume("t", "n", cur); err != nil {
+			if err := f.Resume("t", "n", cur, time.Time{}); err != nil {
 				t.Errorf("cur %t: %v", cur, err)
 			}
 		}

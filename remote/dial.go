@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"postrider/configs"
+	"postrider/imap"
 	"postrider/pop3"
 )
 
@@ -87,6 +88,7 @@ func remedy(err error) string {
 	var host x509.HostnameError
 	var invalid x509.CertificateInvalidError
 	var reply *pop3.ReplyError
+	var response *imap.ResponseError
 	switch {
 	case errors.As(err, &noHost) && noHost.IsNotFound:
 		return " (is host written right?)"
@@ -94,7 +96,7 @@ func remedy(err error) string {
 		return " (nothing listens there: are host, port and tls right?)"
 	case errors.As(err, &noTLS):
 		return " (the server does not begin with TLS on this port: try tls: starttls, or another port)"
-	case errors.As(err, &reply) && reply.Command == "STLS":
+	case errors.As(err, &reply) && reply.Command == "STLS", errors.As(err, &response) && response.Command == "STARTTLS":
 		return " (the server has no STARTTLS on this port: try tls: implicit)"
 	case errors.As(err, &authority):
 		return " (if it is your own server, name its authority in ca_file, or its key in pins)"

@@ -6,6 +6,7 @@ import (
 
 	"postrider/auth"
 	"postrider/configs"
+	"postrider/imap"
 	"postrider/pop3"
 )
 
@@ -57,8 +58,12 @@ type LoginError struct {
 func (e *LoginError) Error() string {
 	text := e.Server + ": log in: " + e.Err.Error()
 	var reply *pop3.ReplyError
-	if errors.As(e.Err, &reply) {
+	var response *imap.ResponseError
+	switch {
+	case errors.As(e.Err, &reply):
 		text += " (check user and password; some providers want POP3 switched on first, or a password made for one program)"
+	case errors.As(e.Err, &response):
+		text += " (check user and password; some providers want IMAP switched on first, or a password made for one program)"
 	}
 	return text
 }

@@ -268,8 +268,10 @@ func (s *pop3Source) failed(doing string, err error) error {
 }
 
 // List implements fetch.Source.
-func (s *pop3Source) List(ctx context.Context, each func(fetch.Item) error) (fetch.Listing, error) {
-	listed, err := s.client.Listing(ctx, func(it pop3.Item) error { return each(fetch.Item(it)) })
+func (s *pop3Source) List(ctx context.Context, _ fetch.Mark, each func(fetch.Item) error) (fetch.Listing, error) {
+	listed, err := s.client.Listing(ctx, func(it pop3.Item) error {
+		return each(fetch.Item{Number: it.Number, UID: it.UID, Octets: it.Octets})
+	})
 	if err != nil {
 		var conn *pop3.ConnError
 		if s.known.Mechanism != "" && ctx.Err() == nil && stumbled(err) && (!errors.As(err, &conn) || conn.Timeout()) {

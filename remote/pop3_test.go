@@ -55,7 +55,7 @@ func list(t *testing.T, a *POP3) (items int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if _, err = src.List(t.Context(), func(fetch.Item) error { items++; return nil }); err != nil {
+	if _, err = src.List(t.Context(), fetch.Mark{}, func(fetch.Item) error { items++; return nil }); err != nil {
 		src.Abort()
 		return items, err
 	}

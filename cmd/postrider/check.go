@@ -18,7 +18,8 @@ func (p *program) check() *cobra.Command {
 		Short: "Check the configuration",
 		Long: `Check reads the configuration and says all that is wrong with it, each with
 file, line and key. With --online it also connects to the server of each named
-account, or of all, logs in and counts the messages; nothing is fetched.`,
+account, or of all, logs in, lists the mailboxes and counts the messages;
+nothing is fetched.`,
 		ValidArgsFunction: p.accounts,
 		RunE: func(c *cobra.Command, accounts []string) error {
 			config, err := p.load()
@@ -50,9 +51,16 @@ func (p *program) checkOnline(c *cobra.Command, config *configs.Config, accounts
 	for _, k := range checks {
 		if k.Err != nil {
 			errs = append(errs, fmt.Errorf("account %s: %w", k.Account, k.Err))
-			continue
+		} else {
+			fmt.Fprintf(p.stdout, "%s: logged in at %s, %s there\n", k.Account, k.Server, count(k.Messages, "message"))
 		}
-		fmt.Fprintf(p.stdout, "%s: logged in at %s, %s there\n", k.Account, k.Server, count(k.Messages, "message"))
+		for _, f := range k.Folders {
+			if f.Left != "" {
+				fmt.Fprintf(p.stdout, "  %s: not fetched: %s\n", printable(f.Name), f.Left)
+				continue
+			}
+			fmt.Fprintf(p.stdout, "  %s: %s\n", printable(f.Name), count(f.Messages, "message"))
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -82,7 +82,6 @@ func removedTooEarly() plant {
 func removedUnrecorded() []plant {
 	return []plant{
 		{"fetch/deliver.go", "err := d.line.commit(func(t *ledger.Tx) error { return d.settle(t, p) })", "var err error"},
-		{"fetch/line.go", "	if l.known.Changed() {", "	if false {"},
-		{"fetch/dispose.go", "	if l.known.Changed() {", "	if false {"},
+		{"fetch/line.go", "	if !l.known.Changed() && !l.markChanged && len(l.twins) == 0 {", "	if true {"},
 	}
 }
