@@ -6,6 +6,8 @@
 //   - [NewCA] makes the certificates.
 //   - [NewPOP3] serves maildrops over POP3 on a loopback port; a hook on each
 //     command turns it into any bad server, the Profile functions into known ones.
+//   - [NewIMAP] does the same over IMAP; [StartIMAPMemory] serves it with
+//     another's code.
 //   - [Script] plays a transcript of C: and S: lines for any line protocol.
 //   - [NewProxy] stands before a server and delays, cuts or freezes the line.
 //   - [Embedded], [Generate] and [Corpus] give messages; [Wire] and [Local]

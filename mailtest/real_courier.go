@@ -20,7 +20,7 @@ import (
 // until the end of the test, and skips the test where none is unpacked below
 // $POSTRIDER_TEST_SERVERS/courier or /opt/postrider-test/courier. Logins are
 // USER and PASS, PLAIN, LOGIN and CRAM-MD5; a password in clear is refused
-// without TLS. A nil ca stands for a new one. There is no RealConfig for it.
+// without TLS. A nil ca stands for a new one.
 //
 // Its store is a Maildir for each user. To a client that has sent UTF8 (RFC
 // 6856) it serves them octet for octet, NUL and lone CR included, but for an
@@ -29,10 +29,12 @@ import (
 // own. A dot that is a message's very first octet it forgets to stuff. It asks
 // for ten seconds between two logins (LOGIN-DELAY) and does not insist.
 //
+// RealConfig's lines are settings of imapd, in the shell's syntax.
+//
 // It looks for everything at fixed places, so it runs in user and mount
 // namespaces of its own, where its files lie at these places; where the test may
 // not make them, there is no server.
-func StartCourier(tb testing.TB, ca *CA) *RealServer {
+func StartCourier(tb testing.TB, ca *CA, opts ...RealOption) *RealServer {
 	tb.Helper()
 	root := unpackedServer("courier")
 	if !isExecutable(filepath.Join(root, "usr/lib/courier/courier/courierpop3login")) {
@@ -43,7 +45,7 @@ func StartCourier(tb testing.TB, ca *CA) *RealServer {
 			missingServer(tb, "courier needs namespaces, which cannot be made: %v: %s", err, out)
 		}
 	}
-	return startReal(tb, "courier", &courier{root: root, users: map[string]string{}}, ca, nil)
+	return startReal(tb, "courier", &courier{root: root, users: map[string]string{}}, ca, opts)
 }
 
 type courier struct {
@@ -70,6 +72,7 @@ var courierRun = template.Must(template.New("run").Parse(`set -a
 . {{.Root}}/etc/courier/imapd-ssl
 unset TLS_DHPARAMS TLS_CACHEFILE TLS_TRUSTCERTS
 TLS_CERTFILE={{.Dir}}/both.pem
+{{.Extra}}
 IMAP_CAPABILITY_TLS="$IMAP_CAPABILITY AUTH=PLAIN AUTH=CRAM-MD5"
 POP3AUTH="PLAIN LOGIN CRAM-MD5"
 POP3AUTH_TLS="$POP3AUTH"
