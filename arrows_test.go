@@ -11,17 +11,19 @@ import (
 // arrows says, for each package, which packages of ours it may import. A
 // package that is not here may not exist: put it in its place first.
 var arrows = map[string][]string{
-	"cmd/postrider": {"daemon", "remote", "fetch", "ledger", "configs", "auth", "maildir"},
-	"cmd/demo":      {"daemon", "fetch", "configs", "mailtest", "auth"},
-	"daemon":        {"remote", "fetch", "configs", "ledger", "maildir", "auth"},
-	"remote":        {"fetch", "configs", "maildir", "auth", "pop3", "imap"},
+	"cmd/postrider": {"daemon", "remote", "fetch", "outbox", "ledger", "configs", "auth", "maildir"},
+	"cmd/demo":      {"daemon", "configs", "mailtest", "auth"},
+	"daemon":        {"remote", "fetch", "outbox", "configs", "ledger", "maildir", "auth"},
+	"remote":        {"fetch", "outbox", "configs", "maildir", "auth", "pop3", "imap", "smtp"},
 	"fetch":         {"ledger", "maildir"},
+	"outbox":        {"ledger", "maildir"},
 	"configs":       {},
 	"ledger":        {},
 	"maildir":       {},
 	"auth":          {},
 	"pop3":          {},
 	"imap":          {},
+	"smtp":          {},
 	"mailtest":      {},
 	// Fault tools stand beside the servers for tests, and serve tests only.
 	"mailtest/syscut":   {},
@@ -33,6 +35,7 @@ var leaves = map[string][]string{
 	"auth": {"github.com/emersion/go-sasl", "github.com/xdg-go/scram", "golang.org/x/text", "golang.org/x/sys"},
 	"pop3": {"github.com/emersion/go-sasl"},
 	"imap": {"github.com/emersion/go-sasl"},
+	"smtp": {"github.com/emersion/go-sasl"},
 }
 
 // TestArrows fails on any import that does not point down.

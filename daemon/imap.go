@@ -81,12 +81,10 @@ type task struct {
 func (j *imapJob) task(found remote.Found, place string) (t task, err error) {
 	t = task{found: found, work: j.work(found.Name)}
 	t.work.Folder = deliverTo(j.account.IMAP.DeliverTo, j.account.Name, place)
-	if found.Twins {
-		t.work.Twins = j.twins(found.Rule)
-		if found.View {
-			for rule := range j.account.IMAP.Folders {
-				t.work.OtherTwins = append(t.work.OtherTwins, j.twins(rule))
-			}
+	t.work.Twins = j.twins(found.Rule)
+	if found.View {
+		for rule := range j.account.IMAP.Folders {
+			t.work.OtherTwins = append(t.work.OtherTwins, j.twins(rule))
 		}
 	}
 	t.mark, err = fetch.LoadMark(j.shared.Root.Ledger, t.work)
@@ -124,22 +122,64 @@ func (j *imapJob) single(ctx context.Context, found remote.Found) (fetch.Result,
 	if err != nil {
 		return fetch.Result{}, &fetch.LocalError{Err: err}
 	}
+	quiet := t.mark.Quiet(t.work, time.Now())
+	var line *opening
+	if !quiet {
+		line = j.open(t) // while the server is still being asked
+		defer line.discard()
+	}
 	box, err := j.remote.Open(ctx, t.found, t.mark)
 	if err != nil {
 		return fetch.Result{}, err
 	}
 	w := worker{job: j, session: box.Session}
 	defer w.leave()
-	if t.mark.Quiet(t.work, time.Now()) {
-		if unchanged, err := box.Unchanged(ctx, t.mark); err != nil || unchanged {
+	if quiet {
+		unchanged, err := box.Unchanged(ctx, t.mark)
+		var ahead *remote.AheadError
+		if errors.As(err, &ahead) && ctx.Err() == nil {
+			if box, err = w.open(ctx, t.found, t.mark); err == nil {
+				unchanged, err = box.Unchanged(ctx, t.mark)
+			}
+		}
+		if err != nil || unchanged {
 			return fetch.Result{}, err
 		}
+		line = j.open(t)
+		defer line.discard()
 	}
-	t.found.Twins = box.Twins()
-	if t.found.Twins {
-		t.work.Twins = j.twins(0)
+	return w.carry(ctx, t, line, box)
+}
+
+// opening is a line that is being opened.
+type opening struct {
+	done chan struct{}
+	line *fetch.Line
+	err  error
+}
+
+// open opens a line on a goroutine of its own, which discard waits for.
+func (j *imapJob) open(t task) *opening {
+	t.work.Progress = j.tally.newShare()
+	o := &opening{done: make(chan struct{})}
+	go func() {
+		defer close(o.done)
+		o.line, o.err = fetch.Open(j.shared, t.work)
+	}()
+	return o
+}
+
+// take returns the line, which remains the opening's.
+func (o *opening) take() (*fetch.Line, error) {
+	<-o.done
+	return o.line, o.err
+}
+
+// discard gives back what was opened.
+func (o *opening) discard() {
+	if <-o.done; o.line != nil {
+		o.line.Close() // its descriptors are for reading
 	}
-	return w.carry(ctx, t, box)
 }
 
 // several fetches all mailboxes in which something has changed.
@@ -165,9 +205,13 @@ func (j *imapJob) several(ctx context.Context) (fetch.Result, error) {
 	}
 	first.run(ctx, r)
 	crew.Wait()
-	// Views come last: what is in them is mostly in other mailboxes too.
-	r.groups = views(tasks)
-	first.run(ctx, r)
+	first.run(ctx, r) // what others could not begin with
+	// Views come last: what is in them is mostly in other mailboxes too, and would be
+	// delivered twice if it was not fetched from those yet.
+	if len(r.errs) == 0 {
+		r.groups = views(tasks)
+		first.run(ctx, r)
+	}
 	return r.total, errors.Join(r.errs...)
 }
 
@@ -177,17 +221,76 @@ func (j *imapJob) changed(found []remote.Found) (tasks []task, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var gone map[uint32][]former // nil: not looked for yet
 	now := time.Now()
 	for _, f := range found {
 		t, err := j.task(f, places[f.Name])
 		if err != nil {
 			return nil, err
 		}
+		if t.mark.Epoch == 0 {
+			if gone == nil {
+				if gone, err = j.formers(found); err != nil {
+					return nil, err
+				}
+			}
+			if err := j.inherit(t, gone); err != nil {
+				return nil, err
+			}
+		}
 		if !t.mark.Quiet(t.work, now) || f.Changed(t.mark) {
 			tasks = append(tasks, t)
 		}
 	}
 	return tasks, nil
+}
+
+// former is a mailbox that was carried once and is not found any more.
+type former struct {
+	work fetch.Job
+	mark fetch.Mark
+}
+
+// formers returns the mailboxes that are not found any more, by UIDVALIDITY.
+func (j *imapJob) formers(found []remote.Found) (map[uint32][]former, error) {
+	there := make(map[string]bool, len(found))
+	for _, f := range found {
+		there[f.Name] = true
+	}
+	all := map[uint32][]former{}
+	for name := range j.places.given {
+		if there[name] {
+			continue
+		}
+		work := j.work(name)
+		mark, err := fetch.LoadMark(j.shared.Root.Ledger, work)
+		if err != nil {
+			return nil, err
+		}
+		all[mark.Epoch] = append(all[mark.Epoch], former{work, mark})
+	}
+	return all, nil
+}
+
+// inherit finds out whether a mailbox that is new is one that is gone, under
+// another name: with its UIDVALIDITY, and at least as many UIDs given out. Then
+// what is known of that one is known of this.
+func (j *imapJob) inherit(t task, formers map[uint32][]former) error {
+	if t.found.Status == nil {
+		return nil
+	}
+	var heirs []fetch.Job
+	for _, f := range formers[t.found.Status.UIDValidity] {
+		if t.found.MayBe(f.mark) {
+			heirs = append(heirs, f.work)
+		}
+	}
+	if len(heirs) != 1 {
+		return nil
+	}
+	j.options.Log.Info("a mailbox seems to have another name now: its messages are compared by content before they are taken for new",
+		"account", j.account.Name, "folder", t.found.Name, "formerly", heirs[0].Mailbox)
+	return fetch.Inherit(j.shared.Root.Ledger, heirs[0], t.work)
 }
 
 // worthConnecting is how many new messages there must be for more sessions than
@@ -294,7 +397,8 @@ func (w *worker) run(ctx context.Context, r *round) {
 	for g := r.take(); len(g) > 0; g = r.take() {
 		for i, t := range g {
 			box, err := w.open(ctx, t.found, t.mark)
-			if err != nil && w.session == nil && w.extra {
+			var none *remote.NoSessionError
+			if errors.As(err, &none) && w.extra {
 				// The server may not want so many sessions.
 				r.putBack(g[i:])
 				w.job.options.Log.Info("no further session", "account", w.job.account.Name, "err", err)
@@ -302,13 +406,15 @@ func (w *worker) run(ctx context.Context, r *round) {
 			}
 			if err != nil {
 				r.add(t.found.Name, fetch.Result{}, err)
-				if w.session == nil {
+				if none != nil {
 					r.stop()
 					return
 				}
 				continue
 			}
-			result, err := w.carry(ctx, t, box)
+			line := w.job.open(t)
+			result, err := w.carry(ctx, t, line, box)
+			line.discard()
 			r.add(t.found.Name, result, err)
 		}
 	}
@@ -338,9 +444,8 @@ func (w *worker) open(ctx context.Context, found remote.Found, mark fetch.Mark) 
 }
 
 // carry walks the line with one mailbox.
-func (w *worker) carry(ctx context.Context, t task, box *remote.Mailbox) (fetch.Result, error) {
-	t.work.Progress = w.job.tally.newShare()
-	line, err := fetch.Open(w.job.shared, t.work)
+func (w *worker) carry(ctx context.Context, t task, o *opening, box *remote.Mailbox) (fetch.Result, error) {
+	line, err := o.take()
 	if err != nil {
 		return fetch.Result{}, err
 	}
@@ -356,5 +461,10 @@ func (w *worker) carry(ctx context.Context, t task, box *remote.Mailbox) (fetch.
 		return again, nil
 	}
 	result, err := line.Pass(ctx, dial)
-	return result, errors.Join(err, line.Close())
+	var ahead *remote.AheadError
+	if errors.As(err, &ahead) && ctx.Err() == nil {
+		w.job.options.Log.Info("dialling again, to go one step at a time", "account", w.job.account.Name, "folder", t.found.Name, "err", err)
+		return line.Pass(ctx, dial)
+	}
+	return result, err
 }

@@ -23,11 +23,14 @@ type plan struct {
 	tooLarge int
 	aside    []Aside
 
+	since   Mark            // from which the server was asked to list
+	heard   []uint32        // what it has listed of the messages below that
+	coming  map[uint64]bool // twins that are on their way, see isComing
 	listing Listing
-	counted bool    // all that is on the server was counted before it was listed
-	open    Numbers // wanted, and not asked for in this session
-	twins   int     // delivered from another mailbox
-	adopted int     // known from their files alone
+	counted bool     // all that is on the server was counted before it was listed
+	open    []uint32 // wanted, and not asked for in this session
+	twins   int      // delivered from another mailbox
+	adopted int      // known from their files alone
 
 	fresh       int                // how many of want were never asked for
 	later       int                // new messages that this session does not ask for
@@ -79,7 +82,7 @@ func (p *plan) mayBeLeft(r ledger.Record) bool {
 // setOpen notes that a message stays to be asked for in another session.
 func (p *plan) setOpen(w want) {
 	if w.Number > 0 && w.Number <= math.MaxUint32 {
-		p.open.Add(uint32(w.Number))
+		p.open = append(p.open, uint32(w.Number))
 	}
 }
 
@@ -90,6 +93,7 @@ type want struct {
 	uid        string
 	noUID      bool  // its identity is its content
 	gone       bool  // from the server, meanwhile
+	tooLarge   bool  // which showed only when it came
 	candidates []int // places of known messages with this identifier that are of another size, or were gone
 	flags      maildir.Flags
 	date       int64  // of arrival at the server, in Unix seconds; 0: unknown
@@ -113,11 +117,11 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 		numbers: make([]int, l.known.Places()), same: map[ledger.Digest]int{}, left: map[int64]bool{},
 		chosen: map[ledger.Key]bool{}, taken: map[ledger.Key]int{},
 	}
-	since, err := l.since(ctx, src, p)
-	if err != nil {
+	var err error
+	if p.since, err = l.since(ctx, src, p); err != nil {
 		return nil, err
 	}
-	p.listing, err = src.List(ctx, since, func(it Item) error {
+	p.listing, err = src.List(ctx, p.since, func(it Item) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -127,7 +131,7 @@ func (l *Line) choose(ctx context.Context, src Source, breaking bool) (*plan, er
 	if err != nil {
 		return nil, err
 	}
-	p.complete = p.listing.Complete || p.counted && p.listing.Epoch == since.Epoch
+	p.complete = p.listing.Complete || p.counted && p.listing.Epoch == p.since.Epoch
 	l.enterEpoch(p)
 	if err := l.checkRenumbered(p); err != nil {
 		return nil, err
@@ -166,7 +170,7 @@ func (l *Line) consider(p *plan, it Item) (err error) {
 // wantNoUID wants a message that only its content can identify.
 func (l *Line) wantNoUID(p *plan, it Item) error {
 	p.noUID = true
-	w := want{Request: Request{it.Number, it.Octets}, key: l.origins.byUID(nil, it.Number), noUID: true}
+	w := want{Request: Request{it.Number, it.Octets}, key: l.origins.byUID(nil, it.Number), noUID: true, flags: it.Flags, date: dateOf(it)}
 	switch {
 	case l.leaveTooLarge(p, w):
 	case len(p.want) >= maxNoUID:
@@ -284,11 +288,15 @@ func (l *Line) checkRenumbered(p *plan) error {
 	if l.job.Numbered && !l.renumbered && !p.noUID {
 		return nil // it would have said so
 	}
-	var gone []int
+	var gone, before []int
 	known := 0
 	for place := range l.known.Places() {
 		r, ok := l.known.At(place)
-		if !ok || p.number(place) == 0 && (r.State == ledger.Disposing || !r.Gone.IsZero()) {
+		if !ok {
+			continue
+		}
+		if p.number(place) == 0 && (r.State == ledger.Disposing || !r.Gone.IsZero()) {
+			before = append(before, place)
 			continue
 		}
 		known++
@@ -306,6 +314,10 @@ func (l *Line) checkRenumbered(p *plan) error {
 		if err := l.setRenumbered(true); err != nil {
 			return err
 		}
+	}
+	if l.job.Numbered {
+		// Nothing is guessed from their number, and a mailbox that was put back from a backup has them again.
+		gone = append(gone, before...)
 	}
 	p.rematch = l.renumbered
 	if len(gone) == 0 || !p.rematch && !p.noUID {
@@ -378,8 +390,7 @@ func (l *Line) forget(p *plan, now time.Time) (compared bool) {
 		l.vanish(p, now)
 	}
 	if !p.complete {
-		l.forgetVanished(p, now)
-		return false
+		return false // what the server said has gone is forgotten when it was counted
 	}
 	compared = true
 	for place := range p.numbers {
@@ -401,17 +412,4 @@ func (l *Line) forget(p *plan, now time.Time) (compared bool) {
 		}
 	})
 	return compared
-}
-
-// forgetVanished drops what the server said long ago has gone. Without numbers
-// that last only a complete list can tell that it has not come back.
-func (l *Line) forgetVanished(p *plan, now time.Time) {
-	if !l.job.Numbered || p.noUID || p.rematch {
-		return
-	}
-	for place := range l.known.Places() {
-		if r, ok := l.known.At(place); ok && p.number(place) == 0 && !r.Gone.IsZero() && now.Sub(r.Gone) > goneHold {
-			l.known.Forget(place)
-		}
-	}
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"postrider/ledger"
@@ -35,11 +37,8 @@ func (l *Line) dispose(ctx context.Context, src Source, p *plan, total *Result) 
 		numbers[i] = d.number
 	}
 	outcome := map[int]error{}
-	err := src.Dispose(ctx, numbers, func(number int, err error) {
-		if outcome[number] = err; err != nil && !errors.Is(err, ErrStays) {
-			l.log.Warn("the server does not do what on_server says, it is asked again next time", "number", number, "err", err)
-		}
-	})
+	err := src.Dispose(ctx, numbers, func(number int, err error) { outcome[number] = err })
+	l.warnUndone(numbers, outcome)
 	if err != nil {
 		return fmt.Errorf("do what on_server says: %w", err)
 	}
@@ -53,6 +52,24 @@ func (l *Line) dispose(ctx context.Context, src Source, p *plan, total *Result) 
 	}
 	l.moveMark(p, time.Now())
 	return l.save()
+}
+
+// warnUndone tells what the server refused: one line for each reason, as it may
+// refuse thousands of messages for the same one.
+func (l *Line) warnUndone(numbers []int, outcome map[int]error) {
+	first, messages := map[string]int{}, map[string]int{}
+	for _, number := range numbers {
+		err := outcome[number]
+		if err == nil || errors.Is(err, ErrStays) {
+			continue
+		}
+		if messages[err.Error()]++; messages[err.Error()] == 1 {
+			first[err.Error()] = number
+		}
+	}
+	for _, reason := range slices.SortedFunc(maps.Keys(first), func(a, b string) int { return first[a] - first[b] }) {
+		l.log.Warn("the server does not do what on_server says, it is asked again next time", "number", first[reason], "messages", messages[reason], "err", reason)
+	}
 }
 
 // disposed notes what became of one message on the server.
@@ -96,6 +113,13 @@ func (l *Line) due(p *plan, now time.Time) []disposal {
 		due = append(due, disposal{number, place})
 	}
 	return due
+}
+
+// isDue tells whether the message at a place is to be removed on the server by now.
+func (l *Line) isDue(place int, now time.Time) bool {
+	r, ok := l.known.At(place)
+	at, wanted := l.dueTime(r)
+	return ok && l.job.OnServer.removes() && wanted && !at.After(now)
 }
 
 // dueTime returns when something is to be done with a message on the server,

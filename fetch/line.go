@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"postrider/ledger"
@@ -115,6 +116,8 @@ type Line struct {
 	// The server gave its messages new identifiers, and not every one has been
 	// compared by content yet.
 	renumbered bool
+
+	littered atomic.Bool // a file stays in tmp/ that could not be removed
 
 	mark        Mark     // of a job that is Numbered
 	markChanged bool     // since the last commit
@@ -248,7 +251,7 @@ func (l *Line) Pass(ctx context.Context, dial func(context.Context) (Source, err
 		// and so gets past any number of such messages.
 		if aside, err := l.suspect(at); err != nil {
 			return total, err
-		} else if !aside && broken && total.Delivered == 0 || n == maxSessions {
+		} else if !aside && broken && total.Delivered+total.Matched == 0 || n == maxSessions {
 			return total, at // not one message: it is the line, not the messages
 		}
 		broken = true

@@ -3,6 +3,7 @@ package fetch
 import (
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 
 	"postrider/ledger"
@@ -38,13 +39,15 @@ func (m Mark) Quiet(job Job, now time.Time) bool {
 }
 
 // LoadMark returns the mark of the mailbox that a job is for, or the zero Mark.
+// One that cannot be read is like none: everything is listed again then, and
+// compared with the records, which costs a list and no mail.
 func LoadMark(l *ledger.Ledger, job Job) (m Mark, err error) {
 	text, err := l.Memory(markName(job))
 	if err != nil || len(text) == 0 {
 		return m, err
 	}
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("read how far %s was carried: %w", job.Mailbox, err)
+	if err := json.Unmarshal(text, &m); err != nil || !m.Open.ordered() {
+		return Mark{}, nil
 	}
 	return m, nil
 }
@@ -57,9 +60,10 @@ func (j Job) policy() string {
 	return fmt.Sprintf("%d/%v/%d/%s", j.OnServer.Action, j.OnServer.After, j.MaxSize, j.Folder)
 }
 
-// setMark has the mark written with the next commit.
+// setMark has the mark written with the next commit, unless it is as it was.
 func (l *Line) setMark(m Mark) {
-	l.mark, l.markChanged = m, true
+	l.markChanged = l.markChanged || !reflect.DeepEqual(m, l.mark)
+	l.mark = m
 }
 
 // saveMark writes the mark if it was set since the last commit.
@@ -80,16 +84,32 @@ func (l *Line) moveMark(p *plan, now time.Time) {
 		return
 	}
 	m := Mark{
-		Epoch: p.listing.Epoch, Next: p.listing.Next, Told: p.listing.Told, ModSeq: p.listing.ModSeq, Open: p.open,
+		Epoch: p.listing.Epoch, Next: p.listing.Next, Told: p.listing.Told, ModSeq: p.listing.ModSeq,
 		Counted: l.mark.Counted, Policy: l.job.policy(), Comparing: l.mark.Comparing,
 	}
+	open := p.open
 	for i := range p.want {
-		if _, known := l.known.Find(p.want[i].key); !known && !p.want[i].gone {
-			m.Open.Add(uint32(p.want[i].Number))
+		w := &p.want[i]
+		place, known := l.known.Find(w.key)
+		if settled := known && p.number(place) != 0 || w.gone || w.tooLarge; !settled {
+			open = append(open, uint32(w.Number))
 		}
 	}
+	if p.since.Epoch == m.Epoch {
+		heard := numbersOf(p.heard)
+		for n := range p.since.Open.All() {
+			// Of these the server has said nothing, not even that they are gone.
+			if !heard.Contains(n) && !p.listing.Gone.Contains(n) {
+				open = append(open, n)
+			}
+		}
+	}
+	m.Open = numbersOf(open)
 	if p.complete {
 		m.Counted = now.Unix()
+	}
+	if l.littered.Load() {
+		m.Policy = "" // not quiet: the next pass opens the folder, and clears its tmp/
 	}
 	m.Due = l.nextDue()
 	l.setMark(m)

@@ -14,12 +14,15 @@ import (
 // shows when the messages are counted.
 const maxVanished = 1 << 20
 
+// maxCounted bounds how many numbers a count is believed to have. A server may
+// claim all that there are in one line.
+const maxCounted = 5_000_000
+
 // since returns the mark from which the server is asked to list. If there is an
 // occasion to look at everything, the messages that are there are counted first:
 // known ones are seen, and those below the mark that are unknown are asked for.
 func (l *Line) since(ctx context.Context, src Source, p *plan) (Mark, error) {
 	m := l.mark
-	m.Open = slices.Clone(m.Open)
 	counter, ok := src.(Counter)
 	if !ok || m.Next == 0 || !l.wantsCount(time.Now()) {
 		return m, nil
@@ -28,22 +31,29 @@ func (l *Line) since(ctx context.Context, src Source, p *plan) (Mark, error) {
 	if err != nil {
 		return m, err
 	}
-	if count.Epoch != m.Epoch {
-		return Mark{}, nil
+	if count.Epoch != m.Epoch || count.Numbers.Count() > maxCounted {
+		return Mark{}, nil // the list of everything tells
 	}
-	if count.Complete {
-		m.Open = nil
+	now := time.Now()
+	var open []uint32
+	if !count.Complete {
+		open = slices.Collect(m.Open.All())
 	}
 	for n := range count.Numbers.All() {
+		if err := ctx.Err(); err != nil {
+			return m, err
+		}
 		place, known := l.known.Find(l.origins.byNumber(count.Epoch, n))
 		switch {
-		case known:
+		case n >= m.Next: // it is going to be listed
+		case !known, l.isDue(place, now):
+			open = append(open, n) // what is removed must be what was delivered: its size says more than its number
+		default:
 			p.listed++
 			l.seeAgain(p, place, int(n))
-		case n < m.Next:
-			m.Open.Add(n)
 		}
 	}
+	m.Open = numbersOf(open)
 	p.counted = count.Complete
 	return m, nil
 }
@@ -51,7 +61,9 @@ func (l *Line) since(ctx context.Context, src Source, p *plan) (Mark, error) {
 // wantsCount tells whether all that is on the server is of interest.
 func (l *Line) wantsCount(now time.Time) bool {
 	m := l.mark
-	return l.renumbered || m.Policy != l.job.policy() || m.Due > 0 && m.Due <= now.Unix() || now.Sub(time.Unix(m.Counted, 0)) > countEvery
+	// A count from the future was made by a clock that was wrong.
+	age := now.Sub(time.Unix(m.Counted, 0)).Abs()
+	return l.renumbered || m.Policy != l.job.policy() || m.Due > 0 && m.Due <= now.Unix() || age > countEvery
 }
 
 // seeAgain notes that a known message is on the server. A number is never
@@ -65,7 +77,11 @@ func (l *Line) seeAgain(p *plan, place, number int) {
 
 // identifyNumber finds the message among those known, or says that it is wanted.
 func (l *Line) identifyNumber(p *plan, it Item) (want, bool, error) {
-	key := l.origins.byNumber(it.Epoch, uint32(it.Number))
+	number := uint32(it.Number)
+	key := l.origins.byNumber(it.Epoch, number)
+	if number < p.since.Next {
+		p.heard = append(p.heard, number)
+	}
 	if p.chosen[key] {
 		return want{}, false, nil // listed twice
 	}
@@ -76,9 +92,15 @@ func (l *Line) identifyNumber(p *plan, it Item) (want, bool, error) {
 			l.noteTwin(it.Twin)
 		}
 	}
+	w := want{Request: Request{it.Number, it.Octets}, key: key, uid: strconv.Itoa(it.Number), flags: it.Flags, date: dateOf(it), twin: it.Twin}
 	if known {
-		l.seeAgain(p, place, it.Number)
-		return want{}, false, nil
+		if r, _ := l.known.At(place); sameSize(r.Octets, it.Octets) {
+			l.seeAgain(p, place, it.Number)
+			return want{}, false, nil
+		}
+		// A server that was put back from a backup may give numbers out again: the content decides.
+		w.candidates = []int{place}
+		return w, true, nil
 	}
 	if has, err := l.hasTwin(it.Twin); err != nil {
 		return want{}, false, err
@@ -88,11 +110,21 @@ func (l *Line) identifyNumber(p *plan, it Item) (want, bool, error) {
 		p.see(place, it.Number)
 		return want{}, false, nil
 	}
-	w := want{Request: Request{it.Number, it.Octets}, key: key, uid: strconv.Itoa(it.Number), flags: it.Flags, twin: it.Twin}
-	if !it.Date.IsZero() {
-		w.date = it.Date.Unix()
+	if l.isComing(p, it.Twin) {
+		p.setOpen(w)
+		p.leave(it.Octets)
+		return want{}, false, nil
 	}
 	return w, true, nil
+}
+
+// dateOf returns when a message arrived at the server, in Unix seconds; 0 if it
+// does not say.
+func dateOf(it Item) int64 {
+	if it.Date.IsZero() {
+		return 0
+	}
+	return it.Date.Unix()
 }
 
 // enterEpoch finds out whether the server has begun to count anew. Then all
@@ -100,15 +132,30 @@ func (l *Line) identifyNumber(p *plan, it Item) (want, bool, error) {
 // that. The mark says so before anything is recorded in the new epoch.
 func (l *Line) enterEpoch(p *plan) {
 	epoch := p.listing.Epoch
-	if !l.job.Numbered || epoch == 0 || epoch == l.mark.Epoch {
+	if !l.job.Numbered || epoch == l.mark.Epoch {
 		return
 	}
-	l.renumbered = l.known.Len() > p.adopted
+	if epoch == 0 {
+		// What is known gets keys by content in this session: should the numbers last again, they are of no use.
+		l.setMark(Mark{})
+		return
+	}
+	l.renumbered = l.missesAny(p)
 	l.setMark(Mark{Epoch: epoch, Comparing: l.renumbered})
 	if l.renumbered {
-		l.log.Warn("the server numbers its messages anew (UIDVALIDITY changed): comparing contents before anything is taken for new, and removing nothing on the server",
+		l.log.Warn("the numbers of the server's messages mean nothing any more (UIDVALIDITY has changed): comparing contents before anything is taken for new, and removing nothing on the server",
 			"mailbox", l.job.Mailbox, "known", l.known.Len(), "listed", p.listed)
 	}
+}
+
+// missesAny tells whether a known message was not listed.
+func (l *Line) missesAny(p *plan) bool {
+	for place := range l.known.Places() {
+		if _, ok := l.known.At(place); ok && p.number(place) == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // vanish notes which messages the server says have gone.
@@ -137,6 +184,29 @@ func (l *Line) hasTwin(n uint64) (bool, error) {
 		return false, &LocalError{err}
 	}
 	return has, nil
+}
+
+// isComing tells whether a twin of the message is on its way already: it was
+// listed before it, or another line, which recovery has still to see to, has
+// an intent for it. Otherwise it is, from now on.
+func (l *Line) isComing(p *plan, n uint64) bool {
+	if n == 0 || l.job.Twins == "" {
+		return false
+	}
+	if p.coming == nil {
+		p.coming = map[uint64]bool{}
+		for _, b := range l.shared.Root.Ledger.Open("") {
+			if b.Twins != l.job.Twins && !slices.Contains(l.job.OtherTwins, b.Twins) {
+				continue
+			}
+			for _, in := range b.Intents {
+				p.coming[in.Twin] = true
+			}
+		}
+	}
+	coming := p.coming[n]
+	p.coming[n] = true
+	return coming
 }
 
 // noteTwin has the number written with the next commit.

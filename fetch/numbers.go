@@ -12,12 +12,23 @@ type Numbers []Range
 // Range is the numbers from First to Last, both of them included.
 type Range struct{ First, Last uint32 }
 
-// Add adds one number. It is cheap at the end of the set.
+// numbersOf returns the set of the given numbers, which it sorts. For many that
+// come in any order it is better than Add.
+func numbersOf(list []uint32) (s Numbers) {
+	slices.Sort(list)
+	for _, n := range list {
+		s.Add(n)
+	}
+	return s
+}
+
+// Add adds one number. It is cheap at the end of the set, and takes the time of
+// its length elsewhere.
 func (s *Numbers) Add(n uint32) {
 	if k := len(*s); k == 0 || (*s)[k-1].Last < n && n-(*s)[k-1].Last > 1 {
 		*s = append(*s, Range{n, n})
 		return
-	} else if (*s)[k-1].Last+1 == n {
+	} else if last := (*s)[k-1].Last; last < n && last+1 == n {
 		(*s)[k-1].Last = n
 		return
 	}
@@ -54,6 +65,16 @@ func (s Numbers) Count() (n int64) {
 		n += int64(r.Last-r.First) + 1
 	}
 	return n
+}
+
+// ordered reports whether the set is what Add makes.
+func (s Numbers) ordered() bool {
+	for i, r := range s {
+		if r.First > r.Last || i > 0 && (r.First <= s[i-1].Last || r.First-s[i-1].Last == 1) {
+			return false
+		}
+	}
+	return true
 }
 
 // All yields every number, ascending.

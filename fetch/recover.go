@@ -97,6 +97,11 @@ func (l *Line) settleBatch(b ledger.Batch, now time.Time) error {
 func (l *Line) settleIntent(folder *maildir.Folder, names *maildir.Names, in ledger.Intent, age time.Duration) (ledger.State, bool, error) {
 	if !names.Tmp[in.Tmp] {
 		if names.Delivered[maildir.Base(in.Name)] {
+			if in.Date != 0 {
+				// It gets its date after it is moved, and the crash may have come between the two. There is
+				// nothing to move any more, so that an error costs a date at most; a reader may have it by now.
+				_ = folder.Resume(in.Tmp, in.Name, in.Cur, atSecond(in.Date))
+			}
 			return in.State, true, nil
 		}
 		return ledger.Inferred, age < inferenceAge, nil

@@ -54,6 +54,11 @@ func (l *Line) retrieve(ctx context.Context, src Source, p *plan, total *Result)
 		r.drop(r.now)
 	}
 	local := r.delivery.finish()
+	for i, ended := range r.ended {
+		if !ended {
+			p.leave(p.want[i].Octets)
+		}
+	}
 	var broken *LocalError
 	switch {
 	case local != nil:
@@ -135,7 +140,7 @@ func (r *receiver) Write(p []byte) (int, error) {
 func (r *receiver) End(i int, err error) error {
 	it := r.now
 	r.now = nil
-	if i < 0 {
+	if i < 0 || r.ended[i] {
 		if it != nil {
 			r.drop(it)
 		}
@@ -149,7 +154,7 @@ func (r *receiver) End(i int, err error) error {
 	case err == nil && it == nil:
 		err = ErrEmpty
 	case err == nil && it.large:
-		err = ErrTooLarge
+		err, w.tooLarge = ErrTooLarge, true
 	case err == nil && it.got == 0 && w.Octets != 0:
 		err = ErrEmpty
 	}
@@ -195,6 +200,7 @@ func (it *item) discard(l *Line) {
 		return
 	}
 	if err := it.file.Abort(); err != nil {
+		l.littered.Store(true)
 		l.log.Warn("unfinished message stays in tmp/", "name", it.file.Tmp, "err", err)
 	}
 	<-l.shared.Slots

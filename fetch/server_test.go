@@ -41,14 +41,18 @@ type server struct {
 	unsure     error          // of QUIT, after which nothing was removed
 	unheard    error          // of QUIT, after which everything was removed
 
-	pace func(i int) // called before each message
+	pace  func(i int) // called before each message
+	other dialer      // serves in its place
 
 	sessions int
 	asked    []string // uids in the order of RETR, over all sessions
 	disposed []string // uids of DELE
 }
 
-func (s *server) dial(context.Context) (Source, error) {
+func (s *server) dial(ctx context.Context) (Source, error) {
+	if s.other != nil {
+		return s.other.dial(ctx)
+	}
 	s.sessions++
 	return &session{server: s, messages: slices.Clone(s.messages), marked: map[int]bool{}}, nil
 }
@@ -170,7 +174,7 @@ type world struct {
 
 func newWorld(t *testing.T, change ...func(*Job)) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), log: &record{}}
+	w := &world{t: t, dir: fastDir(t), log: &record{}}
 	w.job = Job{Protocol: "pop3", Account: "work", Mailbox: "INBOX", Folder: "work/INBOX", Log: slog.New(slog.NewTextHandler(w.log, nil))}
 	for _, f := range change {
 		f(&w.job)
@@ -178,6 +182,17 @@ func newWorld(t *testing.T, change ...func(*Job)) *world {
 	w.open()
 	t.Cleanup(w.close)
 	return w
+}
+
+// fastDir returns a temporary directory, in memory where there is one.
+func fastDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "fetch")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return dir
 }
 
 func deleting(j *Job) { j.OnServer.Action = Remove }
@@ -212,8 +227,13 @@ func (w *world) again() {
 	w.open()
 }
 
+// dialer is a server of either kind.
+type dialer interface {
+	dial(context.Context) (Source, error)
+}
+
 // pass makes a pass that must not fail.
-func (w *world) pass(s *server) Result {
+func (w *world) pass(s dialer) Result {
 	w.t.Helper()
 	r, err := w.line.Pass(w.t.Context(), s.dial)
 	if err != nil {

@@ -45,13 +45,28 @@ func AheadSelect(name Name, o SelectOptions) Ahead {
 	return func(c *Client) *command { return c.selectCommand(name, o) }
 }
 
-// AheadSearch is the command of a later call of Search.
-func AheadSearch(uids UIDSet) Ahead { return func(c *Client) *command { return c.searchCommand(uids) } }
+// AheadSearch is the command of a later call of Search. With a set that needs
+// more than one it cannot be sent ahead.
+func AheadSearch(uids UIDSet) Ahead {
+	return func(c *Client) *command { return c.searchCommand(uids).inOne(uids) }
+}
 
-// AheadAttributes is the command of a later call of FetchAttributes, if that
-// needs no more than one.
+// AheadAttributes is the command of a later call of FetchAttributes. With a set
+// that needs more than one it cannot be sent ahead.
 func AheadAttributes(want AttributesRequest) Ahead {
-	return func(c *Client) *command { return c.attributesCommand(want, want.UIDs) }
+	return func(c *Client) *command { return c.attributesCommand(want, want.UIDs).inOne(want.UIDs) }
+}
+
+// inOne refuses a set that a call would ask for in pieces.
+func (m *command) inOne(uids UIDSet) *command {
+	n := 0
+	for range uids.Pieces(maxSetText) {
+		n++
+	}
+	if n != 1 {
+		m.err = errors.New("send ahead: the set does not fit one command")
+	}
+	return m
 }
 
 // Ahead sends commands before their turn, in one flight: what would take a round

@@ -20,6 +20,8 @@ type AttributesRequest struct {
 
 // Attributes sums up what FetchAttributes has read.
 type Attributes struct {
+	UIDs      UIDSet // of the messages that each was given; nil if Scattered
+	Scattered bool   // they are in too many ranges to be kept
 	Vanished  UIDSet // may hold UIDs that never were
 	Malformed int    // responses that were passed over
 }
@@ -39,7 +41,7 @@ func (c *Client) FetchAttributes(ctx context.Context, want AttributesRequest, ea
 	}
 	defer leave()
 	var got Attributes
-	var vanished gatherer
+	var vanished, given gatherer
 	var m Message
 	take := func(u *untagged) (bool, error) {
 		switch u.name {
@@ -54,6 +56,9 @@ func (c *Client) FetchAttributes(ctx context.Context, want AttributesRequest, ea
 				c.events(Event{Kind: EventMessage, Message: &m})
 				return true, nil
 			}
+			if !got.Scattered && !given.add(m.UID, m.UID) {
+				got.Scattered, given = true, gatherer{}
+			}
 			if err := each(&m); err != nil {
 				return true, callerError{err}
 			}
@@ -64,7 +69,7 @@ func (c *Client) FetchAttributes(ctx context.Context, want AttributesRequest, ea
 		return false, nil
 	}
 	err = c.inPieces("UID FETCH", want.UIDs, take, func(set UIDSet) *command { return c.attributesCommand(want, set) })
-	got.Vanished = vanished.set()
+	got.Vanished, got.UIDs = vanished.set(), given.set()
 	return got, err
 }
 

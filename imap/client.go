@@ -90,6 +90,7 @@ type Client struct {
 	plainLists    bool // the server did not understand an extended LIST
 
 	greeting     string
+	throttled    string        // the words with which the server asked for time; a BYE may follow that says nothing
 	capabilities *Capabilities // the last that were told; nil: ask
 	events       func(Event)   // of Options, or of Idle
 

@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -243,8 +244,8 @@ func (c *Client) readMailbox() (Mailbox, error) {
 	if b, err = c.readListedName(); err != nil {
 		return m, err
 	}
-	if len(b) == 0 {
-		return m, syntaxError("a mailbox without a name")
+	if len(b) == 0 || bytes.IndexByte(b, 0) >= 0 {
+		return m, syntaxError("a mailbox with a name that no command can have")
 	}
 	m.Wire = Name(b)
 	m.Name = c.text(m.Wire)

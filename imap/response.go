@@ -126,6 +126,11 @@ func (c *Client) readTagged() (response, error) {
 		return response{}, &ProtocolError{Detail: fmt.Sprintf(`neither OK, NO nor BAD: "%s"`, quote)}
 	}
 	c.seen = 0
+	if e, ok := r.reply.err("").(*ResponseError); ok {
+		if _, waits := e.Backoff(); waits {
+			c.throttled = e.Text
+		}
+	}
 	if r.reply.code == "CAPABILITY" && r.reply.status == "OK" {
 		c.learn(r.reply.args)
 	}
@@ -210,8 +215,10 @@ func (c *Client) status(u *untagged, verb string, take taker) error {
 	}
 	u.reply = c.parseReply(u.name, b)
 	if u.name == "BYE" && !c.leaving {
-		e := u.reply.err(verb)
-		return callerError{e}
+		if c.throttled != "" {
+			u.reply.text = c.throttled + "; " + u.reply.text
+		}
+		return callerError{u.reply.err(verb)}
 	}
 	if take != nil {
 		if taken, err := take(u); taken || err != nil {

@@ -94,7 +94,7 @@ type selecting struct {
 func (s *selecting) take(u *untagged) (bool, error) {
 	c := s.client
 	switch u.name {
-	case "OK":
+	case "OK", "NO": // UIDNOTSTICKY comes with a NO (RFC 4315 section 2.3)
 		return s.note(u.reply), nil
 	case "EXISTS":
 		s.got.Exists = u.number

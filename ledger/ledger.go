@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"strings"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -276,6 +277,24 @@ func (l *Ledger) Memory(name string) (value []byte, err error) {
 		return err
 	})
 	return value, err
+}
+
+// Memories calls each with everything that is remembered under names that begin
+// with prefix, in the order of the names. The value is each's to keep.
+func (l *Ledger) Memories(prefix string, each func(name string, value []byte) error) error {
+	return l.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketMemory).Cursor()
+		for k, v := c.Seek([]byte(prefix)); k != nil && strings.HasPrefix(string(k), prefix); k, v = c.Next() {
+			v, err := unseal(v, bucketMemory, k)
+			if err != nil {
+				return err
+			}
+			if err := each(string(k), append([]byte(nil), v...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Remember keeps value under name: a fact that spares work next time, such as

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -290,4 +291,21 @@ func TestMemory(t *testing.T) {
 		}
 	}
 	p.close(t, r)
+}
+
+func TestMemories(t *testing.T) {
+	p := newPlace(t)
+	r := p.open(t)
+	defer p.close(t, r)
+	commit(t, r.Ledger, func(tx *Tx) error {
+		return errors.Join(tx.Remember("a", []byte("0")), tx.Remember("ab", []byte("1")), tx.Remember("abc", []byte("2")), tx.Remember("b", []byte("3")))
+	})
+	var got []string
+	err := r.Ledger.Memories("ab", func(name string, value []byte) error {
+		got = append(got, name+"="+string(value))
+		return nil
+	})
+	if err != nil || !slices.Equal(got, []string{"ab=1", "abc=2"}) {
+		t.Errorf("%v, %v", got, err)
+	}
 }

@@ -147,14 +147,28 @@ func (f *Folder) publish(tmp, name string, cur bool) error {
 // date and no mail; and a reader may have moved the message already.
 func (f *Folder) setDate(name string, cur bool, date time.Time) {
 	at, err := unix.TimeToTimespec(date)
-	if date.IsZero() || err != nil {
+	now, odd := unix.TimeToTimespec(time.Now())
+	if date.IsZero() || err != nil || odd != nil {
 		return
 	}
 	dir := f.new
 	if cur {
 		dir = f.cur
 	}
-	_ = unix.UtimesNanoAt(dir, name, []unix.Timespec{{Nsec: unix.UTIME_OMIT}, at}, unix.AT_SYMLINK_NOFOLLOW)
+	_ = unix.UtimesNanoAt(dir, name, []unix.Timespec{now, at}, unix.AT_SYMLINK_NOFOLLOW)
+}
+
+// RenameNoReplace renames a file or directory that must not take the place of
+// another; names are below the directories that the descriptors are for. File
+// systems without such a rename get a link and an unlink, which is for files.
+func RenameNoReplace(oldDir int, oldName string, newDir int, newName string) error {
+	_, err := ignoringEINTR(func() (int, error) { return 0, renameNoReplace(oldDir, oldName, newDir, newName) })
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EOPNOTSUPP) {
+		if _, err = ignoringEINTR(func() (int, error) { return 0, unix.Linkat(oldDir, oldName, newDir, newName, 0) }); err == nil {
+			err = unlinkat(oldDir, oldName)
+		}
+	}
+	return err
 }
 
 func (f *Folder) linkUnlink(tmp string, dir int, name string) error {

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -89,6 +90,9 @@ func remedy(err error) string {
 	var invalid x509.CertificateInvalidError
 	var reply *pop3.ReplyError
 	var response *imap.ResponseError
+	if errors.As(err, &response) {
+		return remedyOf(response)
+	}
 	switch {
 	case errors.As(err, &noHost) && noHost.IsNotFound:
 		return " (is host written right?)"
@@ -96,14 +100,32 @@ func remedy(err error) string {
 		return " (nothing listens there: are host, port and tls right?)"
 	case errors.As(err, &noTLS):
 		return " (the server does not begin with TLS on this port: try tls: starttls, or another port)"
-	case errors.As(err, &reply) && reply.Command == "STLS", errors.As(err, &response) && response.Command == "STARTTLS":
-		return " (the server has no STARTTLS on this port: try tls: implicit)"
+	case errors.As(err, &reply) && reply.Command == "STLS":
+		return noStartTLS
 	case errors.As(err, &authority):
 		return " (if it is your own server, name its authority in ca_file, or its key in pins)"
 	case errors.As(err, &host):
 		return " (host must be the name in the server's certificate)"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return " (check the clock of this machine; otherwise the server's operator must renew it)"
+	}
+	return ""
+}
+
+const noStartTLS = " (the server has no STARTTLS on this port: try tls: implicit)"
+
+// remedyOf is remedy for what an IMAP server says.
+func remedyOf(r *imap.ResponseError) string {
+	wait, throttled := r.Backoff()
+	switch {
+	case r.Command == "STARTTLS" && r.Status != "BYE":
+		return noStartTLS
+	case r.Code == "NONEXISTENT" && (r.Command == "SELECT" || r.Command == "EXAMINE"):
+		return " (postrider check --online lists the mailboxes that there are)"
+	case throttled:
+		return fmt.Sprintf(" (the server wants to be left alone for %v)", wait)
+	case strings.Contains(r.Text, "authenticated but not connected"):
+		return " (the login was right: is IMAP switched on for this mailbox, and the tenant the right one? Too many connections look the same)"
 	}
 	return ""
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -28,15 +29,19 @@ type IMAP struct {
 	memory   Memory
 	log      *slog.Logger
 
+	remembering sync.Mutex // one change at a time
+
 	mu     sync.Mutex
 	known  *imapMemory // nil: not recalled yet
 	warned map[string]bool
+	doubt  bool // sending ahead may have broken a session
 }
 
 // imapMemory is what earlier sessions have shown.
 type imapMemory struct {
 	Delimiter string `json:"delimiter,omitempty"`
 	Stumbled  int64  `json:"stumbled,omitempty"` // when sending ahead failed, in Unix seconds
+	Copying   string `json:"copying,omitempty"`  // by mailbox: see there, as JSON
 }
 
 // NewIMAP prepares an account that has imap. What its server has shown is kept
@@ -56,10 +61,17 @@ func NewIMAP(a configs.Account, env auth.Environ, m Memory, log *slog.Logger) (*
 func (a *IMAP) Address() string { return net.JoinHostPort(a.box.Host, strconv.Itoa(a.box.Port)) }
 
 // Single returns the mailbox if the account wants only one, which is known
-// without looking for it.
+// without looking for it. To move mail below another mailbox, the server's
+// delimiter must be known, which only looking tells.
 func (a *IMAP) Single() (found Found, ok bool) {
 	name, ok := a.patterns.simple()
-	return Found{Mailbox: imap.Mailbox{Name: name}}, ok && !sameName(a.moveTo(), name, "")
+	if strings.Contains(a.moveTo(), "/") && a.recall().Delimiter == "" {
+		return Found{}, false
+	}
+	if !ok || sameName(a.moveTo(), name, "") {
+		return Found{}, false
+	}
+	return Found{Mailbox: imap.Mailbox{Name: name}, Rule: a.patterns.wanted[0].index}, true
 }
 
 // once reports whether it is the first time that something is to be said to
@@ -86,6 +98,8 @@ func (a *IMAP) recall() imapMemory {
 
 // remember changes what is known of the server.
 func (a *IMAP) remember(change func(*imapMemory)) error {
+	a.remembering.Lock()
+	defer a.remembering.Unlock()
 	m := a.recall()
 	before := m
 	if change(&m); m == before {
@@ -107,6 +121,9 @@ func (a *IMAP) remember(change func(*imapMemory)) error {
 // Connect returns a session that is logged in.
 func (a *IMAP) Connect(ctx context.Context) (*Session, error) {
 	ahead := time.Since(time.Unix(a.recall().Stumbled, 0)) >= stumbleHold
+	a.mu.Lock()
+	ahead = ahead && !a.doubt
+	a.mu.Unlock()
 	return a.connect(ctx, ahead)
 }
 

@@ -14,14 +14,15 @@ type Seen struct {
 	Left     string // why it is not fetched; empty: it is
 }
 
-// Look connects and tells what mailboxes the account has.
+// Look connects and tells what mailboxes the account has, also if that is an
+// error because none of them is wanted.
 func (a *IMAP) Look(ctx context.Context) (seen []Seen, err error) {
 	s, err := a.first(ctx, func(s *Session) error {
 		seen, err = s.look(ctx)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return seen, err
 	}
 	s.Leave()
 	return seen, nil

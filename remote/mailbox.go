@@ -13,16 +13,21 @@ import (
 // Closing it leaves the session to whoever has it.
 type Mailbox struct {
 	*Session
-	name     string
-	selected imap.Selected
-	asked    *fetch.Mark // since which attributes were asked for, while the answer is not read
-	rows     *rows       // what was read of that before List; nil: nothing
+	name       string
+	selected   imap.Selected
+	selectName imap.Name   // as it was selected
+	asked      *fetch.Mark // since which attributes were asked for, while the answer is not read
+	rows       *rows       // what was read of that before List; nil: nothing
+	late       uint32      // of a view: messages from this number on are left to another pass; 0: none are
 }
+
+// maxRows bounds what is kept of an answer. A longer one is asked for again.
+const maxRows = 1000
 
 // rows is an answer that waits for List.
 type rows struct {
-	items     []fetch.Item
-	malformed int
+	items []fetch.Item
+	told  heard
 }
 
 // open selects the mailbox and asks for what was added, in one flight where the
@@ -54,7 +59,32 @@ func (s *Session) open(ctx context.Context, box imap.Mailbox, mark fetch.Mark) (
 	if err != nil {
 		return nil, s.failed("open mailbox "+box.Name, err)
 	}
+	m.selectName = s.wire(box)
+	if m.selected.UIDNext == 0 {
+		m.selected.UIDNext = nextOf(box.Status, m.selected.UIDValidity)
+	}
 	return m, nil
+}
+
+// leaveLate leaves what came into a view after the mailboxes were surveyed to
+// another pass: those that it is in besides may have been listed before it came,
+// and it would be delivered from both.
+func (m *Mailbox) leaveLate(found Found) *Mailbox {
+	if found.View {
+		m.late = nextOf(found.Status, m.epoch())
+	}
+	return m
+}
+
+// nextOf returns the UIDNEXT of a status, or 0. Courier tells it there and not
+// when a mailbox is opened. It may be older than what is listed, but never
+// newer.
+func nextOf(s *imap.Status, epoch uint32) uint32 {
+	const told = imap.StatusUIDNext | imap.StatusUIDValidity
+	if s == nil || s.Has&told != told || s.UIDValidity != epoch {
+		return 0
+	}
+	return s.UIDNext
 }
 
 // wire is the name for commands: as LIST gave it, if it did.
@@ -83,11 +113,15 @@ func (s *Session) selectOptions(mark fetch.Mark) imap.SelectOptions {
 
 // attributes are what is asked of messages before their text.
 func (s *Session) attributes(since fetch.Mark) imap.AttributesRequest {
+	return imap.AttributesRequest{UIDs: setOf(since.Open).Union(imap.From(max(since.Next, 1))), Items: s.items()}
+}
+
+func (s *Session) items() imap.Items {
 	items := imap.ItemFlags | imap.ItemSize | imap.ItemDate
 	if s.caps.Has("X-GM-EXT-1") {
 		items |= imap.ItemGmailID
 	}
-	return imap.AttributesRequest{UIDs: setOf(since.Open).Union(imap.From(max(since.Next, 1))), Items: items}
+	return items
 }
 
 // drain reads an answer that nobody wants.
@@ -99,7 +133,7 @@ func (m *Mailbox) drain(ctx context.Context) error {
 	m.asked = nil
 	_, err := m.client.FetchAttributes(ctx, m.attributes(asked), func(*imap.Message) error { return nil })
 	if err != nil && !answered(err) {
-		return m.failed("list messages", err)
+		return m.stumbled(true, m.failed("list messages", err))
 	}
 	return nil
 }
@@ -120,16 +154,21 @@ func (m *Mailbox) Unchanged(ctx context.Context, mark fetch.Mark) (bool, error) 
 	}
 	// It does not say, so what it lists does.
 	var r rows
-	attributes, err := m.list(ctx, *m.asked, func(it fetch.Item) error {
-		r.items = append(r.items, it)
+	n := 0
+	var err error
+	r.told, err = m.list(ctx, *m.asked, func(it fetch.Item) error {
+		if n++; n <= maxRows {
+			r.items = append(r.items, it)
+		}
 		return nil
 	})
 	if err != nil {
 		return false, err
 	}
-	r.malformed = attributes.Malformed
-	m.rows = &r
-	return len(r.items) == 0 && r.malformed == 0, nil
+	if n <= maxRows {
+		m.rows = &r
+	}
+	return n == 0 && r.told.Malformed == 0 && r.told.refusal == nil, nil
 }
 
 // Changed tells whether a mailbox may have got something since the mark, by
@@ -138,7 +177,11 @@ func (f *Found) Changed(mark fetch.Mark) bool {
 	s := f.Status
 	const told = imap.StatusUIDValidity
 	switch {
-	case s == nil || s.Has&told == 0 || s.UIDValidity != mark.Epoch:
+	case s == nil || s.Has&told == 0:
+		return true
+	case f.unused() && mark.Next == 1:
+		return false // until something comes, Courier has another UIDVALIDITY every second
+	case s.UIDValidity != mark.Epoch:
 		return true
 	case s.Has&imap.StatusUIDNext != 0 && mark.Told != 0:
 		return s.UIDNext != mark.Told
@@ -146,6 +189,20 @@ func (f *Found) Changed(mark fetch.Mark) bool {
 		return s.HighestModSeq != mark.ModSeq
 	}
 	return true
+}
+
+// unused reports that there was never a message in a mailbox.
+func (f *Found) unused() bool {
+	const told = imap.StatusMessages | imap.StatusUIDNext
+	return f.Status.Has&told == told && f.Status.Messages == 0 && f.Status.UIDNext == 1
+}
+
+// MayBe tells whether the mailbox may be the one that was carried to the mark,
+// under another name.
+func (f *Found) MayBe(mark fetch.Mark) bool {
+	const told = imap.StatusUIDValidity | imap.StatusUIDNext
+	s := f.Status
+	return s != nil && s.Has&told == told && mark.Next > 1 && s.UIDValidity == mark.Epoch && s.UIDNext >= mark.Next
 }
 
 // Added estimates how many messages a changed mailbox has got since the mark.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
 	"postrider/configs"
 	"postrider/fetch"
@@ -20,6 +21,17 @@ func (a *IMAP) moveTo() string {
 		return ""
 	}
 	return a.box.OnServer.Folder
+}
+
+// target is moveTo as the server has it: "/" stands for the delimiter, as in
+// patterns.
+func (a *IMAP) target() string {
+	delimiter := a.recall().Delimiter
+	name := a.moveTo()
+	if delimiter != "" {
+		name = strings.ReplaceAll(name, "/", delimiter)
+	}
+	return capitalInbox(name, delimiter)
 }
 
 // Dispose implements fetch.Source. The messages are named by UID, in a session
@@ -74,15 +86,18 @@ func (m *Mailbox) dispose(ctx context.Context, uids imap.UIDSet) (outcome map[ui
 }
 
 func (m *Mailbox) move(ctx context.Context, uids imap.UIDSet) (map[uint32]error, error) {
-	to := m.client.Name(m.account.moveTo())
-	moved, err := m.client.Move(ctx, uids, to)
+	to := m.client.Name(m.account.target())
+	moved, err := m.transfer(ctx, uids, to)
 	var refusal *imap.ResponseError
 	if errors.As(err, &refusal) && refusal.Code == "TRYCREATE" {
 		m.account.log.LogAttrs(ctx, slog.LevelInfo, "making the mailbox that delivered mail is moved to", slog.String("folder", m.account.moveTo()))
 		if err := m.client.Create(ctx, to); err != nil && !answered(err) {
 			return nil, err
 		}
-		moved, err = m.client.Move(ctx, uids, to)
+		moved, err = m.transfer(ctx, uids, to)
+	}
+	if errors.As(err, &refusal) && refusal.Code == "" && !strings.HasPrefix(m.account.target(), "INBOX") {
+		return nil, fmt.Errorf("move to %s (is the name in full? Some servers have all mailboxes below INBOX): %w", m.account.moveTo(), err)
 	}
 	if err != nil {
 		return nil, err

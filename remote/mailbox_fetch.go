@@ -65,11 +65,11 @@ func (m *Mailbox) compress(ctx context.Context, want []fetch.Request) error {
 // one by one among those that were asked for with them.
 const maxRefusals = 100
 
-// again finds out what became of messages that did not come. One that is gone
-// is nobody's concern. One that is there may have been refused for the sake of
-// another in the same command.
+// again finds out what became of messages that did not come, or came without
+// text. One that is gone is nobody's concern. One that is there may have been
+// refused for the sake of another in the same command.
 func (m *Mailbox) again(ctx context.Context, in *incoming) error {
-	missing := in.missing
+	missing := in.missing.Union(in.bare)
 	if missing.Empty() {
 		return nil
 	}
@@ -80,10 +80,24 @@ func (m *Mailbox) again(ctx context.Context, in *incoming) error {
 		}
 		there = missing
 	}
-	for uid := range missing.Minus(there).All() {
-		if err := in.end(uid, fetch.ErrGone); err != nil {
-			return err
-		}
+	if err := in.endAll(missing.Minus(there), fetch.ErrGone); err != nil {
+		return err
+	}
+	if err := in.endAll(there.Intersect(in.bare), in.why); err != nil {
+		return err
+	}
+	there = there.Minus(in.bare)
+	in.bare = nil
+	if err := m.oneByOne(ctx, in, there); err != nil {
+		return err
+	}
+	return in.endAll(in.bare, in.why)
+}
+
+// oneByOne asks again for messages that the server has and did not send.
+func (m *Mailbox) oneByOne(ctx context.Context, in *incoming, there imap.UIDSet) error {
+	if there.Empty() {
+		return nil
 	}
 	refusals := 0
 	for parts := []imap.UIDSet{there}; len(parts) > 0; {
@@ -109,10 +123,8 @@ func (m *Mailbox) again(ctx context.Context, in *incoming) error {
 			parts = append(parts, in.missing)
 		default:
 			refusals++
-			for uid := range in.missing.All() {
-				if err := in.end(uid, in.cause); err != nil {
-					return err
-				}
+			if err := in.endAll(in.missing, in.cause); err != nil {
+				return err
 			}
 		}
 	}
@@ -140,6 +152,8 @@ type incoming struct {
 	items    imap.Items
 	missing  imap.UIDSet
 	cause    error // why the last of them is missing
+	bare     imap.UIDSet
+	why      error // the last of them has no text
 }
 
 func (in *incoming) octets(uid uint32) int64 {
@@ -165,7 +179,10 @@ func (in *incoming) End(m *imap.Message, err error) error {
 	case !ok || errors.Is(err, imap.ErrUnasked):
 		i = -1
 	case errors.Is(err, imap.ErrNoBody):
-		err = fmt.Errorf("%w (%w)", fetch.ErrEmpty, err)
+		// Dovecot says so of a message that was expunged meanwhile.
+		in.bare.Add(m.UID)
+		in.why = fmt.Errorf("%w (%w)", fetch.ErrEmpty, err)
+		return nil
 	}
 	return in.receiver.End(int(i), err)
 }
@@ -176,4 +193,12 @@ func (in *incoming) Missing(uids imap.UIDSet, err error) error {
 	return nil
 }
 
-func (in *incoming) end(uid uint32, err error) error { return in.receiver.End(int(in.index[uid]), err) }
+// endAll tells of messages that did not come.
+func (in *incoming) endAll(uids imap.UIDSet, err error) error {
+	for uid := range uids.All() {
+		if err := in.receiver.End(int(in.index[uid]), err); err != nil {
+			return err
+		}
+	}
+	return nil
+}

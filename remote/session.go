@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -134,7 +135,7 @@ func (a *IMAP) Survey(ctx context.Context) (s *Session, found []Found, err error
 func (a *IMAP) first(ctx context.Context, do func(*Session) error) (*Session, error) {
 	s, err := a.Connect(ctx)
 	if err != nil {
-		return nil, err
+		return nil, &NoSessionError{err}
 	}
 	if err = do(s); err == nil {
 		return s, nil
@@ -144,18 +145,63 @@ func (a *IMAP) first(ctx context.Context, do func(*Session) error) (*Session, er
 		return nil, err
 	}
 	if s, err = a.connect(ctx, false); err != nil {
-		return nil, err
+		return nil, &NoSessionError{err}
 	}
 	if err = do(s); err != nil {
 		s.Abort()
 		return nil, err
 	}
 	// The server is well, so it was that.
-	if err := a.remember(func(m *imapMemory) { m.Stumbled = time.Now().Unix() }); err != nil {
+	if err := a.goByStep(); err != nil {
 		s.Abort()
 		return nil, err
 	}
 	return s, nil
+}
+
+// goByStep remembers that sending ahead does not suit the server.
+func (a *IMAP) goByStep() error {
+	return a.remember(func(m *imapMemory) { m.Stumbled = time.Now().Unix() })
+}
+
+// NoSessionError says that no session could be had. Other failures of what is
+// done first in one concern a mailbox only.
+type NoSessionError struct{ Err error }
+
+func (e *NoSessionError) Error() string { return e.Err.Error() }
+func (e *NoSessionError) Unwrap() error { return e.Err }
+
+// AheadError is a failure at what was sent ahead, which may be the reason of it.
+// The sessions that follow go one step at a time.
+type AheadError struct{ Err error }
+
+func (e *AheadError) Error() string { return e.Err.Error() }
+func (e *AheadError) Unwrap() error { return e.Err }
+
+// stumbled looks whether an error may be due to sending ahead.
+func (s *Session) stumbled(ahead bool, err error) error {
+	if !ahead || !outOfStep(err) || errors.Is(err, context.Canceled) {
+		return err
+	}
+	s.account.mu.Lock()
+	defer s.account.mu.Unlock()
+	s.account.doubt = true
+	return &AheadError{err}
+}
+
+// settled is called when a mailbox was listed: if that goes well one step at a
+// time only, sending ahead was the reason.
+func (a *IMAP) settled(s *Session) error {
+	a.mu.Lock()
+	stumbled := a.doubt && !s.mayAhead
+	if stumbled {
+		a.doubt = false
+	}
+	a.mu.Unlock()
+	if !stumbled {
+		return nil
+	}
+	return a.goByStep()
 }
 
 // outOfStep tells whether sending ahead may be the reason for a failure.
@@ -191,12 +237,41 @@ func (s *Session) survey(ctx context.Context) ([]Found, error) {
 	for _, l := range left {
 		s.account.log.LogAttrs(ctx, slog.LevelDebug, "mailbox is left out", slog.String("folder", l.name), slog.String("why", l.why))
 	}
+	if err := s.account.missed(listed, chosen, left); err != nil {
+		return nil, err
+	}
 	found := make([]Found, len(chosen))
 	for i, c := range chosen {
 		found[i] = Found{Mailbox: c.mailbox, Rule: c.rule, View: c.view, Twins: s.Twins()}
 	}
 	return found, nil
 }
+
+// missed tells the user of mailboxes that he names and the server does not have,
+// once. If there is none at all, that is a failure: nothing would ever come.
+func (a *IMAP) missed(listed []imap.Mailbox, chosen []chosen, left []passed) error {
+	if len(chosen) == 0 {
+		why := "the server has no mailbox that folders names (postrider check --online lists those it has)"
+		if len(left) > 0 {
+			why = fmt.Sprintf("folders leaves no mailbox to be fetched: %s %s", left[0].name, left[0].why)
+		}
+		return &ServerError{a.Address(), &missingError{why}}
+	}
+	for _, p := range a.patterns.wanted {
+		there := !p.exact() || slices.ContainsFunc(listed, func(m imap.Mailbox) bool { return p.matches(m.Name, m.Delimiter) })
+		if there || !a.once("missing "+p.text) {
+			continue
+		}
+		a.log.Warn("the server has no such mailbox (postrider check --online lists those it has)", "folder", p.text)
+	}
+	return nil
+}
+
+// missingError says that the account wants what the server does not have.
+type missingError struct{ text string }
+
+func (e *missingError) Error() string   { return e.text }
+func (e *missingError) Permanent() bool { return true }
 
 // makeValid gives mailboxes whose names are not UTF-8 names that are: the
 // octets that are wrong as escapes.
@@ -267,17 +342,20 @@ func (a *IMAP) Open(ctx context.Context, found Found, mark fetch.Mark) (m *Mailb
 	if err != nil {
 		return nil, err
 	}
-	return m, nil
+	return m.leaveLate(found), nil
 }
 
 // Open opens a mailbox and asks for what was added since the mark. After an error
 // that is not the server's answer the session is over.
 func (s *Session) Open(ctx context.Context, found Found, mark fetch.Mark) (*Mailbox, error) {
 	m, err := s.open(ctx, found.Mailbox, mark)
-	if err != nil && !answered(err) {
-		s.Abort()
+	if err != nil {
+		if !answered(err) {
+			s.Abort()
+		}
+		return nil, err
 	}
-	return m, err
+	return m.leaveLate(found), nil
 }
 
 // Twins reports that the server has a number for a message that is the same in

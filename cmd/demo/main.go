@@ -1,11 +1,11 @@
-// Command demo shows postrider at work without touching anything of yours: an
-// embedded mail server, the real engine on a generated configuration, and a
+// Command demo shows postrider at work without touching anything of yours:
+// embedded mail servers, the real engine on a generated configuration, and a
 // reader, all in a temporary folder. It uses no network but loopback and ends
 // by itself. The exit code is not 0 if a message was lost, doubled or changed.
 //
 // The parts are numbered in the order in which they are shown. Each is a file:
 //
-//	receive.go   mail in, over POP3
+//	receive.go   mail in, over IMAP and POP3
 package main
 
 import (
@@ -59,8 +59,7 @@ func run(ctx context.Context, parent string, out io.Writer) error {
 
 func (d *demo) farewell() {
 	d.title("To look around")
-	d.say("read the mail     mutt -f %s", d.folder("home"))
-	d.say("the other folder  mutt -f %s", d.folder("work"))
+	d.say("read the mail     mutt -f %s", d.folder("work/INBOX"))
 	d.say("configuration     %s", d.path("config.yaml"))
 	d.say("ledger            %s", d.path("Mail", ".postrider", "state.db"))
 	d.say("remove it all     rm -r %s", d.dir)
@@ -80,5 +79,5 @@ func (d *demo) path(parts ...string) string {
 	return filepath.Join(append([]string{d.dir}, parts...)...)
 }
 
-// folder is the Maildir folder into which an account's mail is delivered.
-func (d *demo) folder(account string) string { return d.path("Mail", account, "INBOX") }
+// folder is the directory of a folder, which is named as below the root.
+func (d *demo) folder(name string) string { return d.path("Mail", filepath.FromSlash(name)) }

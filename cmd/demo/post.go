@@ -1,28 +1,33 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
+	"time"
 
 	"postrider/mailtest"
 )
 
-// accounts are both those of the configuration and the users of the server.
-var accounts = [...]struct{ name, onServer string }{{"work", "keep"}, {"home", "delete"}}
-
 const password = "demo: not a secret"
 
-// post is the mail server, and what has to arrive from it.
+// post is the mail servers, and what has to arrive from them.
 type post struct {
-	server *mailtest.POP3
-	want   map[string][][]byte // by account: each message as its file has to be
-	total  int                 // messages that the server has had
+	imap  *mailtest.IMAP
+	pop3  *mailtest.POP3
+	want  map[string][]letter // by folder below the root
+	total int                 // messages that the servers have had
 }
 
-// startPost starts a server on a free loopback port, and writes the
-// certificate of its authority to ca.pem in dir.
+// letter is a message as its file has to be.
+type letter struct {
+	octets []byte
+	flags  string    // behind its name; none: it lies in new/
+	date   time.Time // of its modification; zero: any
+}
+
+// startPost starts both servers on free loopback ports, and writes the
+// certificate of their authority to ca.pem in dir.
 func startPost(dir string) (*post, error) {
 	ca, err := mailtest.NewCA()
 	if err != nil {
@@ -35,32 +40,88 @@ func startPost(dir string) (*post, error) {
 	if _, err := ca.WriteFile(dir); err != nil {
 		return nil, err
 	}
-	users := map[string]string{}
-	for _, account := range accounts {
-		users[account.name] = password
+	mechanisms := []string{"PLAIN", "SCRAM-SHA-256"}
+	p := &post{
+		imap: mailtest.NewIMAP(mailtest.IMAPOptions{TLS: config, Implicit: true, Users: map[string]string{"work": password}, Mechanisms: mechanisms}),
+		pop3: mailtest.NewPOP3(mailtest.POP3Options{TLS: config, Implicit: true, Users: map[string]string{"home": password}, Mechanisms: mechanisms}),
+		want: map[string][]letter{},
 	}
-	p := &post{want: map[string][][]byte{}, server: mailtest.NewPOP3(mailtest.POP3Options{
-		TLS: config, Implicit: true, Users: users, Mechanisms: []string{"PLAIN", "SCRAM-SHA-256"},
-	})}
-	return p, p.server.Start()
+	if err := p.imap.Start(); err != nil {
+		return nil, err
+	}
+	if err := p.pop3.Start(); err != nil {
+		return nil, errors.Join(err, p.imap.Close())
+	}
+	return p, nil
 }
 
-// fill puts the messages on the server.
+// close stops the servers.
+func (p *post) close() error { return errors.Join(p.imap.Close(), p.pop3.Close()) }
+
+// fill puts the messages on the servers: those of every odd kind by IMAP, and
+// everyday mail by POP3.
 func (p *post) fill() {
-	for _, m := range mailtest.Embedded() {
-		p.add("work", m.Octets)
+	for i, m := range mailtest.Embedded() {
+		mailbox := mailboxOf(m.Name)
+		flags := ""
+		if mailbox == "INBOX" {
+			flags = [...]string{"", "S", "RS", "FS"}[i%4]
+		}
+		p.mail(mailbox, m.Octets, flags, time.Date(2026, time.January, 1+i, 8, 30, i, 0, time.UTC))
 	}
+	// A mailbox that no entry of folders wants.
+	p.imap.Account("work").Mailbox("Old").Add(mailtest.Wire(mailtest.Generate(3, 1, 4000)[0].Octets))
 	for _, m := range mailtest.Generate(1, generated, 100_000) {
-		p.add("home", m.Octets)
+		p.total++
+		wire := mailtest.Wire(m.Octets)
+		p.pop3.Mailbox("home").Add(fmt.Sprintf("demo-%d", p.total), wire)
+		p.expect("home/INBOX", letter{octets: mailtest.Local(wire)})
 	}
 }
 
-// add puts one message on the server and notes how it has to arrive.
-func (p *post) add(account string, octets []byte) {
-	wire := mailtest.Wire(octets)
+// mailboxOf is where on the IMAP server a message lies.
+func mailboxOf(name string) string {
+	switch name {
+	case "list-patch", "list-reply":
+		return "Lists/patches"
+	case "chinese-gb2312-encoded", "chinese-utf8", "japanese-iso2022jp":
+		return "Lists/Bücher & 书"
+	}
+	return "INBOX"
+}
+
+// mail puts one message into a mailbox of work. The flags are letters, as in the
+// names of files.
+func (p *post) mail(mailbox string, octets []byte, flags string, date time.Time) {
+	m := mailtest.IMAPMessage{Octets: mailtest.Wire(octets), Date: date}
+	for _, f := range flags {
+		m.Flags = append(m.Flags, map[rune]string{'F': `\Flagged`, 'R': `\Answered`, 'S': `\Seen`}[f])
+	}
 	p.total++
-	p.server.Mailbox(account).Add(fmt.Sprintf("demo-%d", p.total), wire)
-	p.want[account] = append(p.want[account], mailtest.Local(wire))
+	p.imap.Account("work").Mailbox(mailbox).Put(m)
+	p.expect("work/"+mailbox, letter{mailtest.Local(m.Octets), flags, date})
+}
+
+func (p *post) expect(folder string, l letter) { p.want[folder] = append(p.want[folder], l) }
+
+// take removes one message from what a folder has to hold.
+func (p *post) take(folder string, octets []byte) (taken letter) {
+	for i, l := range p.want[folder] {
+		if string(l.octets) == string(octets) && l.flags == "" {
+			p.want[folder] = append(p.want[folder][:i:i], p.want[folder][i+1:]...)
+			return l
+		}
+	}
+	return letter{}
+}
+
+// sent is how many messages the servers have put on the line.
+func (p *post) sent() int { return p.imap.Counts().Messages + p.pop3.Counts().Commands["RETR"] }
+
+// opened is how often a mailbox was opened on the IMAP server.
+func (p *post) opened() int {
+	counts := p.imap.Counts()
+	return counts.Commands["SELECT"] + counts.Commands["EXAMINE"]
 }
 
 // configure writes the configuration, as a user would. Paths in it are relative
@@ -69,20 +130,28 @@ func (d *demo) configure(p *post) error {
 	if err := os.WriteFile(d.path("password"), []byte(password+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the password: %w", err)
 	}
-	var b strings.Builder
-	b.WriteString("maildir: Mail\noutbox: off\naccounts:\n")
-	for _, account := range accounts {
-		fmt.Fprintf(&b, `  %s:
-    user: %s
+	text := fmt.Sprintf(`maildir: Mail
+outbox: off
+accounts:
+  work:
+    user: work
+    password: {file: password}
+    imap:
+      host: 127.0.0.1
+      port: %d
+      ca_file: ca.pem
+      folders: [INBOX, "Lists/*"]
+      on_server: keep
+  home:
+    user: home
     password: {file: password}
     pop3:
       host: 127.0.0.1
       port: %d
       ca_file: ca.pem
-      on_server: %s
-`, account.name, account.name, p.server.Port(), account.onServer)
-	}
-	if err := os.WriteFile(filepath.Join(d.dir, "config.yaml"), []byte(b.String()), 0o600); err != nil {
+      on_server: delete
+`, p.imap.Port(), p.pop3.Port())
+	if err := os.WriteFile(d.path("config.yaml"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}
 	return nil

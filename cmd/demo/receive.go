@@ -13,65 +13,72 @@ import (
 // embedded ones of the account work.
 const generated = 25
 
-// receive is the part in which mail comes in over POP3.
+// receive is the part in which mail comes in, over IMAP and POP3.
 func (d *demo) receive(ctx context.Context) error {
-	d.title("1. A mail server with two accounts")
+	d.title("1. Two accounts, on mail servers of the demo's own")
 	p, err := startPost(d.dir)
 	if err != nil {
 		return err
 	}
-	defer p.server.Close()
+	defer p.close()
 	p.fill()
-	d.say("POP3 over TLS on %s, with a certificate authority of its own.", p.server.Addr())
-	d.say("work: %d messages of every odd kind, which stay on the server (on_server: keep).", len(p.want["work"]))
-	d.say("home: %d messages of everyday mail, which go from the server once they are safe here (on_server: delete).", len(p.want["home"]))
+	d.say("work  IMAP  %s  %d messages of every odd kind; they stay there (on_server: keep)", p.imap.Addr(), p.total-generated)
+	d.say("home  POP3  %s  %d messages of everyday mail; they go once they are safe here (on_server: delete)", p.pop3.Addr(), generated)
 	if err := d.configure(p); err != nil {
 		return err
 	}
-	d.say("The configuration for them is %s.", d.path("config.yaml"))
 
 	d.title("2. The first fetch, as `postrider fetch` does it")
-	if err := d.fetchExactly(ctx, p, len(p.want["work"])+len(p.want["home"])); err != nil {
+	if err := d.fetchExactly(ctx, p, p.total); err != nil {
 		return err
 	}
-	d.say("Every message is here, octet for octet but for the line ends, which are LF; work still has %d on the server and home %d.",
-		p.server.Mailbox("work").Len(), p.server.Mailbox("home").Len())
-
-	d.title("3. What arrived")
-	for _, account := range accounts {
-		if err := d.show(account.name); err != nil {
+	d.say("Each is here octet for octet but for the line ends, those of work with their flags and dates.")
+	for _, folder := range []string{"work/INBOX", "work/Lists/patches", "work/Lists/Bücher & 书", "home/INBOX"} {
+		if err := d.show(folder); err != nil {
 			return err
 		}
 	}
 
-	d.title("4. The second fetch: nothing comes twice")
+	d.title("3. The second fetch: nothing comes twice")
+	opened := p.opened()
 	if err := d.fetchExactly(ctx, p, 0); err != nil {
 		return err
 	}
+	if n := p.opened() - opened; n > 0 {
+		return fmt.Errorf("%d mailboxes were opened, in which nothing was new", n)
+	}
+	d.say("One question tells what has changed in the mailboxes of work. None was opened.")
+	return d.readAndWrite(ctx, p)
+}
 
-	d.title("5. A reader at work, and one new message")
+// readAndWrite is what happens in the folders and on the server between two
+// fetches.
+func (d *demo) readAndWrite(ctx context.Context, p *post) error {
+	d.title("4. A reader at work, and new mail")
 	if err := d.readSome(p); err != nil {
 		return err
 	}
-	p.add("work", mailtest.Generate(2, 1, 4000)[0].Octets)
-	if err := d.fetchExactly(ctx, p, 1); err != nil {
+	fresh := mailtest.Generate(2, 2, 4000)
+	now := time.Now().Truncate(time.Second)
+	p.mail("Lists/patches", fresh[0].Octets, "", now)
+	p.mail("Lists/regatta", fresh[1].Octets, "S", now)
+	d.say("On the server there is one more in Lists/patches, and one in Lists/regatta, a mailbox that was not there before.")
+	if err := d.fetchExactly(ctx, p, 2); err != nil {
 		return err
 	}
 	d.say("What was read, moved or deleted here did not come again.")
-
-	d.title("6. The server stops")
-	if n := p.server.Counts().Commands["RETR"]; n != p.total {
-		return fmt.Errorf("the server was asked for a message %d times, and has had %d messages", n, p.total)
+	if n := p.sent(); n != p.total {
+		return fmt.Errorf("messages crossed the line %d times, and there were %d", n, p.total)
 	}
-	if err := p.server.Close(); err != nil {
-		return fmt.Errorf("stop the mail server: %w", err)
+	if err := p.close(); err != nil {
+		return fmt.Errorf("stop the mail servers: %w", err)
 	}
-	d.say("It was asked for each of its %d messages once.", p.total)
+	d.say("Each of the %d messages has crossed the line once.", p.total)
 	return nil
 }
 
 // fetchExactly runs a fetch that has to deliver so many messages, and compares
-// the folders and the server with what has to be in them.
+// the folders and the servers with what has to be in them.
 func (d *demo) fetchExactly(ctx context.Context, p *post, messages int) error {
 	start := time.Now()
 	delivered, err := d.fetch(ctx)
@@ -83,12 +90,12 @@ func (d *demo) fetchExactly(ctx context.Context, p *post, messages int) error {
 		return fmt.Errorf("fetch delivered %s instead of %d", count(delivered, "message"), messages)
 	}
 	var wrong []error
-	for _, account := range accounts {
-		if err := compare(d.folder(account.name), p.want[account.name]); err != nil {
+	for folder, letters := range p.want {
+		if err := compare(d.folder(folder), letters); err != nil {
 			wrong = append(wrong, err)
 		}
 	}
-	if n := p.server.Mailbox("home").Len(); n != 0 {
+	if n := p.pop3.Mailbox("home").Len(); n != 0 {
 		wrong = append(wrong, fmt.Errorf("%d messages of home are still on the server", n))
 	}
 	return errors.Join(wrong...)

@@ -43,7 +43,7 @@ func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "postrider",
 		Short: "Carry mail between servers and local Maildirs",
-		Long: `postrider collects mail from POP3 accounts into local Maildir folders.
+		Long: `postrider collects mail from IMAP and POP3 accounts into local Maildir folders.
 Nothing is lost and nothing comes twice, whatever happens to the process, the
 disk, the line or the server.
 
