@@ -2,7 +2,7 @@
 # make test        vet and all tests, with the race detector where there is a C compiler
 # make check       format, vet, staticcheck, manual pages, a short run of every fuzz target
 # make fuzz        every fuzz target for FUZZTIME
-# make crash       a kill at every call and 60 power cuts a disk layout; needs root for the latter, and about an hour
+# make crash       a kill at every call and 60 power cuts a disk layout; needs root for the latter, and some hours
 # make install     into DESTDIR, below PREFIX; run make first, as yourself
 
 GO       ?= go
@@ -52,7 +52,7 @@ fuzz:
 	done
 
 crash:
-	POSTRIDER_WHOLE=1 $(GO) test ./cmd/postrider -skip Real -timeout 60m -v
+	POSTRIDER_WHOLE=1 $(GO) test ./cmd/postrider -skip Real -timeout 300m -v
 
 bin/postrider:
 	$(MAKE) build

@@ -464,7 +464,10 @@ func (w *worker) carry(ctx context.Context, t task, o *opening, box *remote.Mail
 	var ahead *remote.AheadError
 	if errors.As(err, &ahead) && ctx.Err() == nil {
 		w.job.options.Log.Info("dialling again, to go one step at a time", "account", w.job.account.Name, "folder", t.found.Name, "err", err)
-		return line.Pass(ctx, dial)
+		again, err := line.Pass(ctx, dial)
+		again.Delivered += result.Delivered
+		again.Octets += result.Octets
+		return again, err
 	}
 	return result, err
 }

@@ -54,6 +54,7 @@ type plan struct {
 // whatever the server lists.
 const (
 	maxFresh      = 50_000  // with an identifier; the rest gets sessions of its own
+	maxNumbered   = 20_000  // with a number that lasts: another session costs no login
 	maxNoUID      = 200_000 // without: all of them have to be fetched to be compared
 	maxCandidates = 1 << 20 // for comparison, of all new messages together
 	maxLeft       = 10_000  // sizes of messages that are left

@@ -132,7 +132,9 @@ func Open(s Shared, job Job) (*Line, error) {
 	l.log = job.Log.With("account", job.Account)
 	l.job.LogUID = cmp.Or(job.LogUID, "uid")
 	if l.job.maxFresh == 0 {
-		l.job.maxFresh = maxFresh
+		if l.job.maxFresh = maxFresh; job.Numbered {
+			l.job.maxFresh = maxNumbered
+		}
 	}
 	if l.progress == nil {
 		l.progress = noProgress{}

@@ -78,6 +78,19 @@ func (l *Line) saveMark(t *ledger.Tx) error {
 	return t.Remember(markName(l.job), text)
 }
 
+// maxOpen bounds how many ranges of messages a mark keeps.
+const maxOpen = 2000
+
+// setOpen notes which messages could not be fetched yet. Of very many scattered
+// ones the rest is listed again, along with all that follow.
+func (m *Mark) setOpen(open Numbers) {
+	if len(open) > maxOpen {
+		m.Next = min(m.Next, open[maxOpen].First)
+		open = open[:maxOpen:maxOpen]
+	}
+	m.Open = open
+}
+
 // moveMark notes how far the session has carried the mailbox.
 func (l *Line) moveMark(p *plan, now time.Time) {
 	if !l.job.Numbered || p.listing.Epoch == 0 {
@@ -104,7 +117,7 @@ func (l *Line) moveMark(p *plan, now time.Time) {
 			}
 		}
 	}
-	m.Open = numbersOf(open)
+	m.setOpen(numbersOf(open))
 	if p.complete {
 		m.Counted = now.Unix()
 	}

@@ -103,7 +103,7 @@ func (c *Client) readVanished() (uids UIDSet, earlier bool, err error) {
 			return nil, false, strict(err)
 		}
 	}
-	var g gatherer
+	g := gatherer{most: maxVanishedRanges}
 	if err := c.p.uids(&g); err != nil {
 		return nil, false, strict(err)
 	}

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	maxMailboxes  = 50_000  // of one list
-	maxMailboxSum = 4 << 20 // octets of all their names
+	maxMailboxes  = 20_000  // of one list
+	maxMailboxSum = 2 << 20 // octets of all their names
 	maxAttributes = 32      // of one mailbox
 )
 

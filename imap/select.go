@@ -49,7 +49,7 @@ func (c *Client) Select(ctx context.Context, name Name, o SelectOptions) (Select
 	}
 	defer leave()
 	m := c.selectCommand(name, o)
-	s := selecting{client: c, options: o}
+	s := selecting{client: c, options: o, vanished: gatherer{most: maxVanishedRanges}}
 	r, err := c.perform(m, s.take)
 	if err != nil {
 		return Selected{}, err
@@ -150,7 +150,7 @@ func (s *selecting) note(r reply) (taken bool) {
 		s.got.MailboxID = clip(strings.Trim(r.args, "() "), maxText)
 	case "CLOSED":
 		// What came until now was about the mailbox that was open before.
-		s.got, s.vanished = Selected{}, gatherer{}
+		s.got, s.vanished = Selected{}, gatherer{most: maxVanishedRanges}
 	case "UNSEEN":
 	default:
 		return false

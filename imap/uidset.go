@@ -1,6 +1,7 @@
 package imap
 
 import (
+	"cmp"
 	"errors"
 	"iter"
 	"slices"
@@ -15,6 +16,10 @@ const MaxUID = 1<<32 - 1
 // maxRanges bounds a set that the server fills: 2 MiB, twice that while it is
 // put in order, and somewhat more while it grows.
 const maxRanges = 1 << 18
+
+// maxVanishedRanges bounds what the server says has gone, which nothing depends
+// on: more of it is passed over.
+const maxVanishedRanges = 1 << 16
 
 // UIDRange is the UIDs from First to Last, both of them included.
 type UIDRange struct{ First, Last uint32 }
@@ -274,6 +279,8 @@ type gatherer struct {
 	ranges UIDSet
 	mixed  bool // the ranges are not a set yet
 	full   int  // put in order when there are so many
+	most   int  // with more ranges it gives up and is empty; 0: it has no room for more than maxRanges
+	over   bool // it has given up
 }
 
 // add reports whether there was room.
@@ -281,7 +288,7 @@ func (g *gatherer) add(first, last uint32) bool {
 	if first > last {
 		first, last = last, first
 	}
-	if last == 0 {
+	if last == 0 || g.over {
 		return true
 	}
 	g.append(UIDRange{max(first, 1), last})
@@ -289,8 +296,12 @@ func (g *gatherer) add(first, last uint32) bool {
 		return true
 	}
 	g.sort()
-	g.full = min(2*len(g.ranges), 2*maxRanges)
-	return len(g.ranges) <= maxRanges
+	most := cmp.Or(g.most, maxRanges)
+	g.full = min(2*len(g.ranges), 2*most)
+	if len(g.ranges) > most && g.most > 0 {
+		g.ranges, g.over = nil, true
+	}
+	return len(g.ranges) <= most
 }
 
 // append adds a range, to the last one if they touch.

@@ -184,3 +184,18 @@ func FuzzUIDSet(f *testing.F) {
 		}
 	})
 }
+
+// What the server says has gone is passed over if it is too much: that it is
+// said must not end the session, for ever the same.
+func TestGathererGivesUp(t *testing.T) {
+	t.Parallel()
+	g := gatherer{most: 1 << 11}
+	for i := range uint32(1 << 14) {
+		if !g.add(2*i+1, 2*i+1) {
+			t.Fatalf("no room for range %d", i)
+		}
+	}
+	if s := g.set(); !s.Empty() {
+		t.Errorf("%d ranges", len(s))
+	}
+}

@@ -22,20 +22,19 @@ import (
 // it: it has a certificate of the server's own CA, ends the client's TLS and
 // begins another one. Its methods may be called from any goroutine.
 type Recorder struct {
-	// Before is called with what a client sends before that is passed on. It must be
-	// set before the first client comes.
-	Before func(octets []byte)
-
 	tb       testing.TB
 	server   *RealServer
 	way      *Proxy // to the server
 	listener net.Listener
 	running  sync.WaitGroup
 
-	mu    sync.Mutex // guards what follows
-	over  bool
-	conns []net.Conn
-	lines []*recording
+	mu     sync.Mutex // guards what follows
+	over   bool
+	conns  []net.Conn
+	lines  []*recording
+	before func(octets []byte)
+
+	calling sync.Mutex // held while before is called
 }
 
 // recording is what went over one connection, piece by piece.
@@ -75,6 +74,14 @@ func NewRecorder(tb testing.TB, s *RealServer, delay time.Duration) *Recorder {
 
 // Port is where clients come, with implicit TLS.
 func (r *Recorder) Port() int { return r.listener.Addr().(*net.TCPAddr).Port }
+
+// Before has f called with what clients send, before that is passed on: one
+// call at a time. Take waits for the calls under way. A nil f ends it.
+func (r *Recorder) Before(f func(octets []byte)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.before = f
+}
 
 // Take waits until all clients have gone, and returns what went over each
 // connection since the last Take, in the order in which they were opened.
@@ -125,8 +132,8 @@ func (r *Recorder) carry(line *recording, dir Direction, dst, src net.Conn) {
 		n, err := src.Read(buffer)
 		if n > 0 {
 			octets := bytes.Clone(buffer[:n])
-			if dir == Up && r.Before != nil {
-				r.Before(octets)
+			if dir == Up {
+				r.announce(octets)
 			}
 			r.mu.Lock()
 			line.pieces = append(line.pieces, piece{dir, octets})
@@ -138,6 +145,18 @@ func (r *Recorder) carry(line *recording, dir Direction, dst, src net.Conn) {
 		if err != nil {
 			return
 		}
+	}
+}
+
+// announce calls what Before has set.
+func (r *Recorder) announce(octets []byte) {
+	r.mu.Lock()
+	f := r.before
+	r.mu.Unlock()
+	if f != nil {
+		r.calling.Lock()
+		defer r.calling.Unlock()
+		f(octets)
 	}
 }
 
@@ -171,7 +190,7 @@ func newTranscript(tb testing.TB, pieces []piece) Transcript {
 			continue
 		}
 		tag, _, _ := bytes.Cut(p.octets, []byte(" "))
-		if !bytes.HasPrefix(pieces[i+1].octets, append(tag, " OK"...)) {
+		if !strings.HasPrefix(string(pieces[i+1].octets), string(tag)+" OK") {
 			break // refused
 		}
 		t.Compressed = true

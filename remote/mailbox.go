@@ -180,7 +180,7 @@ func (f *Found) Changed(mark fetch.Mark) bool {
 	case s == nil || s.Has&told == 0:
 		return true
 	case f.unused() && mark.Next == 1:
-		return false // until something comes, Courier has another UIDVALIDITY every second
+		return false // until something comes, Courier may change its UIDVALIDITY at any time
 	case s.UIDValidity != mark.Epoch:
 		return true
 	case s.Has&imap.StatusUIDNext != 0 && mark.Told != 0:

@@ -17,6 +17,14 @@ import (
 // list them one by one: it may claim all numbers that there are in one line.
 const maxListed = 5_000_000
 
+// maxVanished is how many ranges of messages that went are passed on. What is
+// not shows when all messages are counted.
+const maxVanished = 50_000
+
+// fewNumbers is how many messages may be on their way into a mailbox that has
+// given them their numbers already.
+const fewNumbers = 8
+
 // List implements fetch.Source: all messages if the mark is of another epoch,
 // and otherwise those that it does not settle.
 func (m *Mailbox) List(ctx context.Context, since fetch.Mark, each func(fetch.Item) error) (fetch.Listing, error) {
@@ -49,7 +57,11 @@ func (m *Mailbox) List(ctx context.Context, since fetch.Mark, each func(fetch.It
 	if l.Told != 0 {
 		l.Told = max(l.Told, l.Next)
 	}
-	if since.Epoch != 0 {
+	if looked := since.Epoch != 0 && since.Next == l.Next; !looked && l.Told-l.Next <= fewNumbers {
+		// The last numbers may belong to messages that are not to be seen yet: the next poll looks again.
+		l.Told = min(l.Told, l.Next)
+	}
+	if since.Epoch != 0 && len(m.selected.Vanished) <= maxVanished {
 		l.Gone = numbersOf(setOf(l.Gone).Union(m.selected.Vanished).Minus(told))
 	}
 	return l, nil

@@ -85,3 +85,18 @@ func removedUnrecorded() []plant {
 		{"fetch/line.go", "	if !l.known.Changed() && !l.markChanged && len(l.twins) == 0 {", "	if true {"},
 	}
 }
+
+// markedTooEarly takes all that is listed for settled before it was retrieved.
+func markedTooEarly() plant {
+	return plant{"fetch/line.go", "	if err := l.retrieve(ctx, src, p, total); err != nil {", `	l.setMark(Mark{
+		Epoch: p.listing.Epoch, Next: p.listing.Next, Told: p.listing.Told, ModSeq: p.listing.ModSeq,
+		Counted: time.Now().Unix(), Policy: l.job.policy(),
+	})
+	if err := l.retrieve(ctx, src, p, total); err != nil {`}
+}
+
+// twinTooEarly takes a message for delivered from whatever mailbox when it is
+// listed in one.
+func twinTooEarly() plant {
+	return plant{"fetch/numbered.go", "	if l.isComing(p, it.Twin) {", "	l.noteTwin(it.Twin)\n	if l.isComing(p, it.Twin) {"}
+}

@@ -14,7 +14,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"postrider/mailtest"
 	"postrider/mailtest/powercut"
 	"postrider/mailtest/syscut"
 )
@@ -34,7 +33,7 @@ type outage struct {
 	removals []removal
 }
 
-// removal is what one QUIT made the server remove.
+// removal is what the server was told to remove at once.
 type removal struct {
 	position int64
 	uids     map[string]bool
@@ -49,16 +48,12 @@ var (
 
 const diskBytes = 48 << 20
 
-// newOutage runs the program, with on_server delete, to its end, after it was
-// killed at the given calls.
-func newOutage(t *testing.T, binary, fstype string, disks []string, kills ...int) *outage {
+// newOutage runs the program to its end, after it was killed at the given calls.
+func newOutage(t *testing.T, p promise, fstype string, disks []string, kills ...int) *outage {
 	t.Helper()
-	dir := t.TempDir()
-	o := &outage{t: t, fstype: fstype, disks: disks, kills: kills, base: filepath.Join(dir, "disk")}
-	o.promise = &promise{
-		binary: binary, dir: dir, root: filepath.Join(o.base, "Mail"), state: filepath.Join(o.base, "state"),
-		onServer: "delete", pause: longPause, messages: promisedMail(),
-	}
+	p.dir = t.TempDir()
+	o := &outage{t: t, promise: &p, fstype: fstype, disks: disks, kills: kills, base: filepath.Join(p.dir, "disk")}
+	p.root, p.state = filepath.Join(o.base, "Mail"), filepath.Join(o.base, "state")
 	sizes := map[string]powercut.Disk{}
 	for i := range disks {
 		sizes[diskName(i)] = powercut.Disk{Bytes: diskBytes, Type: fstype}
@@ -127,20 +122,14 @@ func (o *outage) position() int64 {
 // run runs the program and notes at which position the server removed what.
 func (o *outage) run() {
 	var mu sync.Mutex
-	told := map[int]map[string]bool{} // by session
-	hook := func(e *mailtest.POP3Event) {
+	watch := func(what told) {
 		mu.Lock()
 		defer mu.Unlock()
-		switch e.Verb {
-		case "GREETING":
-			told[e.Session] = map[string]bool{}
-		case "DELE":
-			told[e.Session][e.UID] = true
-		case "QUIT":
-			o.removals = append(o.removals, removal{o.position(), told[e.Session]})
+		if what.final {
+			o.removals = append(o.removals, removal{o.position(), what.uids})
 		}
 	}
-	if err := o.serve(hook, o.messages); err != nil {
+	if err := o.serve(watch, o.messages); err != nil {
 		o.t.Fatal(err)
 	}
 	for _, n := range o.kills {
@@ -150,7 +139,7 @@ func (o *outage) run() {
 		}
 	}
 	code, output := o.tryFetch(o.t.Context())
-	if err := o.server.Close(); err != nil {
+	if err := o.office.Close(); err != nil {
 		o.t.Error(err)
 	}
 	if code != 0 {
@@ -178,29 +167,19 @@ func (o *outage) cut(position int64, seed uint64) error {
 	}
 	after := *o.promise
 	after.pause = 0
-	if err := after.serve(nil, o.onServerAt(position)); err != nil {
+	if err := after.serve(nil, o.messages); err != nil {
 		o.t.Fatal(err)
 	}
-	defer after.server.Close()
+	defer after.office.Close()
+	for _, r := range o.removals {
+		if r.position <= position {
+			after.office.remove(r.uids)
+		}
+	}
 	if err := after.kept(); err != nil {
 		return fmt.Errorf("right after it: %w", err)
 	}
 	return after.settle(o.t.Context())
-}
-
-// onServerAt returns what the server had not removed at a position.
-func (o *outage) onServerAt(position int64) []promised {
-	var left []promised
-	for _, m := range o.messages {
-		removed := false
-		for _, r := range o.removals {
-			removed = removed || r.position <= position && r.uids[m.uid]
-		}
-		if !removed {
-			left = append(left, m)
-		}
-	}
-	return left
 }
 
 // everywhere cuts the power once at each position of the run.
@@ -230,29 +209,43 @@ func (o *outage) random(n int) (int, error) {
 // shortCuts is how many cuts the short form makes of each run.
 const shortCuts = 8
 
+// cutting is a run of the program during which the power is cut.
+type cutting struct {
+	name  string
+	run   promise
+	disks []string
+	kills []int
+	short bool // belongs to the short form too
+}
+
 func TestT3PowerCuts(t *testing.T) {
 	if !powercut.Isolated(t) {
 		return
 	}
-	binary := buildPostrider(t)
+	run := removingRun(buildPostrider(t))
+	powerCuts(t, []cutting{
+		{"one disk", run, oneDisk, nil, true},
+		{"two disks", run, twoDisks, nil, true},
+		{"two disks, in recovery", run, twoDisks, []int{110, 80}, false},
+	})
+}
+
+// removingRun is one over POP3 that removes on the server.
+func removingRun(binary string) promise {
+	return promise{binary: binary, onServer: "delete", pause: longPause, post: newMaildrop, messages: promisedMail()}
+}
+
+func powerCuts(t *testing.T, cuttings []cutting) {
 	for _, fstype := range []string{"ext4", "xfs", "btrfs"} {
-		for _, c := range []struct {
-			name  string
-			disks []string
-			kills []int
-		}{
-			{"one disk", oneDisk, nil},
-			{"two disks", twoDisks, nil},
-			{"two disks, in recovery", twoDisks, []int{110, 80}},
-		} {
+		for _, c := range cuttings {
 			t.Run(fstype+", "+c.name, func(t *testing.T) {
-				if !whole() && (fstype != "ext4" || c.kills != nil) {
+				if !whole() && (fstype != "ext4" || !c.short) {
 					t.Skip("belongs to the whole form: POSTRIDER_WHOLE=1")
 				}
 				if _, err := exec.LookPath("mkfs." + fstype); err != nil {
 					t.Skipf("mkfs.%s is not installed", fstype)
 				}
-				o := newOutage(t, binary, fstype, c.disks, c.kills...)
+				o := newOutage(t, c.run, fstype, c.disks, c.kills...)
 				if !whole() {
 					if _, err := o.random(shortCuts); err != nil {
 						t.Error(err)
@@ -286,7 +279,7 @@ func TestT3PlantedMistakesAreFound(t *testing.T) {
 		{"no fsync of the file", noFsyncOfTheFile(), twoDisks},
 	} {
 		t.Run(fmt.Sprintf("%s, %d disks", c.name, len(c.disks)), func(t *testing.T) {
-			o := newOutage(t, planted(t, c.plant), "ext4", c.disks)
+			o := newOutage(t, removingRun(planted(t, c.plant)), "ext4", c.disks)
 			n, err := o.random(60)
 			if err == nil {
 				t.Error("the mistake was not found in 60 cuts")
