@@ -41,7 +41,8 @@ func (c *Client) FetchAttributes(ctx context.Context, want AttributesRequest, ea
 	}
 	defer leave()
 	var got Attributes
-	var vanished, given gatherer
+	vanished := gatherer{most: maxVanishedRanges}
+	var given gatherer
 	var m Message
 	take := func(u *untagged) (bool, error) {
 		switch u.name {
