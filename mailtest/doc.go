@@ -8,6 +8,7 @@
 //     command turns it into any bad server, the Profile functions into known ones.
 //   - [NewIMAP] does the same over IMAP; [StartIMAPMemory] serves it with
 //     another's code.
+//   - [NewSMTP] takes messages for submission, and keeps them for the test to see.
 //   - [Script] plays a transcript of C: and S: lines for any line protocol.
 //   - [NewProxy] stands before a server and delays, cuts or freezes the line.
 //   - [Embedded], [Generate] and [Corpus] give messages; [Wire] and [Local]
