@@ -13,11 +13,11 @@ import (
 
 // Check is what trying an account online has shown.
 type Check struct {
-	Account  string
-	Server   string        // host:port
-	Messages int           // on the server
-	Folders  []remote.Seen // its mailboxes, for IMAP
-	Err      error
+	Account   string
+	Server    string         // host:port
+	Messages  int            // on the server, in the mailboxes that are fetched
+	Mailboxes []remote.Shown // for IMAP
+	Err       error
 }
 
 // CheckOnline connects to the server that each of the named accounts receives
@@ -80,11 +80,9 @@ func checkIMAP(ctx context.Context, a configs.Account, env auth.Environ) Check {
 		return check
 	}
 	check.Server = account.Address()
-	check.Folders, check.Err = account.Look(ctx)
-	for _, f := range check.Folders {
-		if f.Left == "" {
-			check.Messages += f.Messages
-		}
+	check.Mailboxes, check.Err = account.Look(ctx)
+	for _, m := range check.Mailboxes {
+		check.Messages += max(m.Messages, 0)
 	}
 	return check
 }

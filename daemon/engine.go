@@ -57,14 +57,9 @@ func Open(o Options, accounts []string) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := ledger.OpenRoot(o.Config.Maildir, ledger.RootOptions{
-		Identities: filepath.Join(o.StateHome, "postrider", "roots"), Accept: o.NewRoot, Keys: maildir.Keys,
-	})
+	root, err := openRoot(o)
 	if err != nil {
 		return nil, err
-	}
-	if root.Rebuilt > 0 {
-		o.Log.Warn("the ledger was rebuilt from the names of delivered messages", "messages", root.Rebuilt)
 	}
 	e := &Engine{options: o, shared: fetch.Shared{
 		Root: root, Names: maildir.NewNamer(o.Hostname), Syncer: maildir.NewSyncer(syncsAtOnce), Slots: make(chan struct{}, min(openFiles, descriptors()/4)),
@@ -77,6 +72,17 @@ func Open(o Options, accounts []string) (*Engine, error) {
 		}
 	}
 	return e, nil
+}
+
+// openRoot locks and opens the root.
+func openRoot(o Options) (*ledger.Root, error) {
+	root, err := ledger.OpenRoot(o.Config.Maildir, ledger.RootOptions{
+		Identities: filepath.Join(o.StateHome, "postrider", "roots"), Accept: o.NewRoot, Keys: maildir.Keys,
+	})
+	if err == nil && root.Rebuilt > 0 {
+		o.Log.Warn("the ledger was rebuilt from the names of delivered messages", "messages", root.Rebuilt)
+	}
+	return root, err
 }
 
 // newJob returns nil for an account that receives nothing.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -123,8 +122,9 @@ func (j *imapJob) single(ctx context.Context, found remote.Found) (fetch.Result,
 		return fetch.Result{}, &fetch.LocalError{Err: err}
 	}
 	quiet := t.mark.Quiet(t.work, time.Now())
+	fresh := t.mark.Epoch == 0 && len(j.places.given) > 1 // perhaps another one under a new name
 	var line *opening
-	if !quiet {
+	if !quiet && !fresh {
 		line = j.open(t) // while the server is still being asked
 		defer line.discard()
 	}
@@ -142,13 +142,35 @@ func (j *imapJob) single(ctx context.Context, found remote.Found) (fetch.Result,
 				unchanged, err = box.Unchanged(ctx, t.mark)
 			}
 		}
-		if err != nil || unchanged {
+		if err != nil {
 			return fetch.Result{}, err
 		}
+		if unchanged {
+			return fetch.Result{}, j.keepUp(t, box.ModSeq())
+		}
+	}
+	if fresh {
+		t.found.Status = box.Status()
+		if err := j.inheritAlone(t); err != nil {
+			return fetch.Result{}, &fetch.LocalError{Err: err}
+		}
+	}
+	if line == nil {
 		line = j.open(t)
 		defer line.discard()
 	}
 	return w.carry(ctx, t, line, box)
+}
+
+// keepUp notes that a mailbox with nothing new has changed otherwise.
+func (j *imapJob) keepUp(t task, seq uint64) error {
+	if seq <= t.mark.ModSeq {
+		return nil
+	}
+	if err := fetch.SaveModSeq(j.shared.Root.Ledger, t.work, t.mark, seq); err != nil {
+		return &fetch.LocalError{Err: err}
+	}
+	return nil
 }
 
 // opening is a line that is being opened.
@@ -206,10 +228,14 @@ func (j *imapJob) several(ctx context.Context) (fetch.Result, error) {
 	first.run(ctx, r)
 	crew.Wait()
 	first.run(ctx, r) // what others could not begin with
-	// Views come last: what is in them is mostly in other mailboxes too, and would be
-	// delivered twice if it was not fetched from those yet.
-	if len(r.errs) == 0 {
-		r.groups = views(tasks)
+	switch last := views(tasks); {
+	case len(last) == 0 || r.over:
+	case len(r.errs) > 0 && session.Twins():
+		// What is in them is mostly in other mailboxes too, and would be delivered
+		// twice if it was not fetched from those yet.
+		j.options.Log.Info("mailboxes that show messages of others are left to a run in which all others go well", "account", j.account.Name)
+	default:
+		r.groups = last
 		first.run(ctx, r)
 	}
 	return r.total, errors.Join(r.errs...)
@@ -228,7 +254,7 @@ func (j *imapJob) changed(found []remote.Found) (tasks []task, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if t.mark.Epoch == 0 {
+		if f.Another(t.mark) {
 			if gone == nil {
 				if gone, err = j.formers(found); err != nil {
 					return nil, err
@@ -243,231 +269,4 @@ func (j *imapJob) changed(found []remote.Found) (tasks []task, err error) {
 		}
 	}
 	return tasks, nil
-}
-
-// former is a mailbox that was carried once and is not found any more.
-type former struct {
-	work fetch.Job
-	mark fetch.Mark
-}
-
-// formers returns the mailboxes that are not found any more, by UIDVALIDITY.
-func (j *imapJob) formers(found []remote.Found) (map[uint32][]former, error) {
-	there := make(map[string]bool, len(found))
-	for _, f := range found {
-		there[f.Name] = true
-	}
-	all := map[uint32][]former{}
-	for name := range j.places.given {
-		if there[name] {
-			continue
-		}
-		work := j.work(name)
-		mark, err := fetch.LoadMark(j.shared.Root.Ledger, work)
-		if err != nil {
-			return nil, err
-		}
-		all[mark.Epoch] = append(all[mark.Epoch], former{work, mark})
-	}
-	return all, nil
-}
-
-// inherit finds out whether a mailbox that is new is one that is gone, under
-// another name: with its UIDVALIDITY, and at least as many UIDs given out. Then
-// what is known of that one is known of this.
-func (j *imapJob) inherit(t task, formers map[uint32][]former) error {
-	if t.found.Status == nil {
-		return nil
-	}
-	var heirs []fetch.Job
-	for _, f := range formers[t.found.Status.UIDValidity] {
-		if t.found.MayBe(f.mark) {
-			heirs = append(heirs, f.work)
-		}
-	}
-	if len(heirs) != 1 {
-		return nil
-	}
-	j.options.Log.Info("a mailbox seems to have another name now: its messages are compared by content before they are taken for new",
-		"account", j.account.Name, "folder", t.found.Name, "formerly", heirs[0].Mailbox)
-	return fetch.Inherit(j.shared.Root.Ledger, heirs[0], t.work)
-}
-
-// worthConnecting is how many new messages there must be for more sessions than
-// one: each costs the server a login.
-const worthConnecting = 100
-
-// crew is how many sessions share the work.
-func (j *imapJob) crew(tasks []task, groups int) int {
-	var added int64
-	for _, t := range tasks {
-		added += t.found.Added(t.mark)
-	}
-	if added < worthConnecting {
-		return 1
-	}
-	return max(1, min(j.account.IMAP.Connections, groups))
-}
-
-// group divides the tasks into those that may be done beside each other: where a
-// message may be in several mailboxes of one rule, these come one after the
-// other.
-func group(tasks []task) (groups [][]task) {
-	byRule := map[int]int{}
-	for _, t := range tasks {
-		switch at, there := byRule[t.found.Rule]; {
-		case t.found.View:
-		case t.found.Twins && there:
-			groups[at] = append(groups[at], t)
-		default:
-			byRule[t.found.Rule] = len(groups)
-			groups = append(groups, []task{t})
-		}
-	}
-	return groups
-}
-
-func views(tasks []task) [][]task {
-	only := slices.DeleteFunc(slices.Clone(tasks), func(t task) bool { return !t.found.View })
-	if len(only) == 0 {
-		return nil
-	}
-	return [][]task{only}
-}
-
-// round is the work of one pass, shared by its workers.
-type round struct {
-	job *imapJob
-
-	mu     sync.Mutex
-	groups [][]task
-	total  fetch.Result
-	errs   []error
-	over   bool // nothing more is begun
-}
-
-func (r *round) take() []task {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.over || len(r.groups) == 0 {
-		return nil
-	}
-	g := r.groups[0]
-	r.groups = r.groups[1:]
-	return g
-}
-
-// putBack returns what a worker could not begin with.
-func (r *round) putBack(g []task) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.groups = append(r.groups, g)
-}
-
-// add notes what became of a mailbox.
-func (r *round) add(mailbox string, result fetch.Result, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.total.Add(result)
-	if err == nil {
-		return
-	}
-	var local *fetch.LocalError
-	var login *remote.LoginError
-	if errors.As(err, &local) || errors.As(err, &login) || errors.Is(err, context.Canceled) {
-		r.over = true
-	}
-	r.errs = append(r.errs, fmt.Errorf("mailbox %s: %w", mailbox, err))
-}
-
-// worker carries one mailbox after the other over one session.
-type worker struct {
-	job     *imapJob
-	session *remote.Session // nil, or ended: the next mailbox needs another
-	extra   bool            // others go on without it
-}
-
-func (w *worker) leave() {
-	if w.session != nil {
-		w.session.Leave()
-	}
-}
-
-func (w *worker) run(ctx context.Context, r *round) {
-	for g := r.take(); len(g) > 0; g = r.take() {
-		for i, t := range g {
-			box, err := w.open(ctx, t.found, t.mark)
-			var none *remote.NoSessionError
-			if errors.As(err, &none) && w.extra {
-				// The server may not want so many sessions.
-				r.putBack(g[i:])
-				w.job.options.Log.Info("no further session", "account", w.job.account.Name, "err", err)
-				return
-			}
-			if err != nil {
-				r.add(t.found.Name, fetch.Result{}, err)
-				if none != nil {
-					r.stop()
-					return
-				}
-				continue
-			}
-			line := w.job.open(t)
-			result, err := w.carry(ctx, t, line, box)
-			line.discard()
-			r.add(t.found.Name, result, err)
-		}
-	}
-}
-
-// stop has nothing more begun.
-func (r *round) stop() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.over = true
-}
-
-// open opens a mailbox, over the session if there is one. Afterwards there is
-// none only if none can be had.
-func (w *worker) open(ctx context.Context, found remote.Found, mark fetch.Mark) (box *remote.Mailbox, err error) {
-	if w.session != nil && w.session.Alive() {
-		box, err = w.session.Open(ctx, found, mark)
-		if err == nil || w.session.Alive() || ctx.Err() != nil {
-			return box, err
-		}
-	}
-	w.session = nil
-	if box, err = w.job.remote.Open(ctx, found, mark); err == nil {
-		w.session = box.Session
-	}
-	return box, err
-}
-
-// carry walks the line with one mailbox.
-func (w *worker) carry(ctx context.Context, t task, o *opening, box *remote.Mailbox) (fetch.Result, error) {
-	line, err := o.take()
-	if err != nil {
-		return fetch.Result{}, err
-	}
-	dial := func(ctx context.Context) (fetch.Source, error) {
-		if first := box; first != nil {
-			box = nil
-			return first, nil
-		}
-		again, err := w.open(ctx, t.found, line.Mark())
-		if err != nil {
-			return nil, err
-		}
-		return again, nil
-	}
-	result, err := line.Pass(ctx, dial)
-	var ahead *remote.AheadError
-	if errors.As(err, &ahead) && ctx.Err() == nil {
-		w.job.options.Log.Info("dialling again, to go one step at a time", "account", w.job.account.Name, "folder", t.found.Name, "err", err)
-		again, err := line.Pass(ctx, dial)
-		again.Delivered += result.Delivered
-		again.Octets += result.Octets
-		return again, err
-	}
-	return result, err
 }

@@ -52,6 +52,17 @@ func LoadMark(l *ledger.Ledger, job Job) (m Mark, err error) {
 	return m, nil
 }
 
+// SaveModSeq notes the modification sequence of a mailbox in which nothing is
+// new, so that the server does not tell of the same changes again.
+func SaveModSeq(l *ledger.Ledger, job Job, m Mark, seq uint64) error {
+	m.ModSeq = seq
+	text, err := json.Marshal(m)
+	if err != nil {
+		return fmt.Errorf("encode mark: %w", err)
+	}
+	return l.Commit(func(t *ledger.Tx) error { return t.Remember(markName(job), text) })
+}
+
 func markName(job Job) string { return "mark\x00" + job.id() }
 
 // policy is what decides which messages are wanted and what becomes of them

@@ -141,8 +141,9 @@ func (l *Line) enterEpoch(p *plan) {
 		return
 	}
 	l.renumbered = l.missesAny(p)
+	counted := l.mark.Epoch != 0 // else it is a mailbox that has inherited, or of which the mark was lost
 	l.setMark(Mark{Epoch: epoch, Comparing: l.renumbered})
-	if l.renumbered {
+	if l.renumbered && counted {
 		l.log.Warn("the numbers of the server's messages mean nothing any more (UIDVALIDITY has changed): comparing contents before anything is taken for new, and removing nothing on the server",
 			"mailbox", l.job.Mailbox, "known", l.known.Len(), "listed", p.listed)
 	}

@@ -9,8 +9,7 @@ import (
 	"postrider/maildir"
 )
 
-// Source is one session with a remote mailbox. One goroutine uses it; Abort
-// may be called from any.
+// Source is one session with a remote mailbox, for one goroutine.
 type Source interface {
 	// List calls each for every message of the mailbox, in the server's order.
 	// Where numbers last, it may leave out those that are settled by the mark.

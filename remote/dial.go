@@ -120,7 +120,7 @@ func remedyOf(r *imap.ResponseError) string {
 	switch {
 	case r.Command == "STARTTLS" && r.Status != "BYE":
 		return noStartTLS
-	case r.Code == "NONEXISTENT" && (r.Command == "SELECT" || r.Command == "EXAMINE"):
+	case noSuchMailbox(r) && (r.Command == "SELECT" || r.Command == "EXAMINE"):
 		return " (postrider check --online lists the mailboxes that there are)"
 	case throttled:
 		return fmt.Sprintf(" (the server wants to be left alone for %v)", wait)
@@ -128,6 +128,11 @@ func remedyOf(r *imap.ResponseError) string {
 		return " (the login was right: is IMAP switched on for this mailbox, and the tenant the right one? Too many connections look the same)"
 	}
 	return ""
+}
+
+// noSuchMailbox knows Dovecot's words too, which come without a code.
+func noSuchMailbox(r *imap.ResponseError) bool {
+	return r.Code == "NONEXISTENT" || r.Status == "NO" && strings.HasPrefix(r.Text, "Mailbox doesn't exist")
 }
 
 // tlsConfig is TLS 1.2 or better with a verified certificate: by the system's

@@ -136,7 +136,8 @@ func (a *IMAP) connect(ctx context.Context, ahead bool) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := imap.New(ctx, conn, imap.Options{Timeout: a.box.Timeout, MaxLiteral: a.maxLiteral()})
+	// Longer messages than max_size are thrown away while they arrive, which needs no limit of the session.
+	c, err := imap.New(ctx, conn, imap.Options{Timeout: a.box.Timeout})
 	if err != nil {
 		return nil, &ServerError{a.Address(), fmt.Errorf("begin session: %w", err)}
 	}
@@ -147,11 +148,6 @@ func (a *IMAP) connect(ctx context.Context, ahead bool) (*Session, error) {
 	}
 	return s, nil
 }
-
-// maxLiteral: a message that is larger than max_size although the server
-// announced less is thrown away while it arrives, which needs no limit of the
-// session.
-func (a *IMAP) maxLiteral() int64 { return 2 << 30 }
 
 // begin logs in.
 func (s *Session) begin(ctx context.Context) error {

@@ -7,32 +7,33 @@ import (
 	"postrider/imap"
 )
 
-// Seen is a mailbox that is on the server.
-type Seen struct {
+// Shown is a mailbox that the server shows, or one that folders names and the
+// server does not show.
+type Shown struct {
 	Name     string
-	Messages int    // of one that is fetched
+	Messages int    // of one that is fetched; -1: the server does not tell
 	Left     string // why it is not fetched; empty: it is
 }
 
 // Look connects and tells what mailboxes the account has, also if that is an
 // error because none of them is wanted.
-func (a *IMAP) Look(ctx context.Context) (seen []Seen, err error) {
+func (a *IMAP) Look(ctx context.Context) (shown []Shown, err error) {
 	s, err := a.first(ctx, func(s *Session) error {
-		seen, err = s.look(ctx)
+		shown, err = s.look(ctx)
 		return err
 	})
 	if err != nil {
-		return seen, err
+		return shown, err
 	}
 	s.Leave()
-	return seen, nil
+	return shown, nil
 }
 
-func (s *Session) look(ctx context.Context) ([]Seen, error) {
+func (s *Session) look(ctx context.Context) ([]Shown, error) {
 	if err := s.introduce(ctx); err != nil {
 		return nil, err
 	}
-	listed, err := s.client.List(ctx, imap.ListRequest{Patterns: []string{"*"}})
+	listed, err := s.client.List(ctx, imap.ListRequest{Patterns: []string{"*"}, Status: imap.StatusMessages})
 	if err != nil {
 		return nil, s.failed("list mailboxes", err)
 	}
@@ -42,27 +43,30 @@ func (s *Session) look(ctx context.Context) ([]Seen, error) {
 	for _, l := range left {
 		why[l.name] = l.why
 	}
-	wanted := map[string]imap.Name{}
+	fetched := map[imap.Name]bool{}
 	for _, c := range chosen {
-		wanted[c.mailbox.Name] = c.mailbox.Wire
+		fetched[c.mailbox.Wire] = true
 	}
-	var seen []Seen
+	var shown []Shown
 	for _, m := range listed {
-		switch wire, fetched := wanted[m.Name]; {
-		case fetched:
-			status, err := s.client.Status(ctx, wire, imap.StatusMessages)
-			if err != nil && !answered(err) {
-				return nil, s.failed("ask for the status of "+m.Name, err)
-			}
-			seen = append(seen, Seen{Name: m.Name, Messages: int(status.Messages)})
-		case why[m.Name] != "":
-			seen = append(seen, Seen{Name: m.Name, Left: why[m.Name]})
+		f := Shown{Name: m.Name}
+		switch {
+		case !fetched[m.Wire] && why[m.Name] != "":
+			f.Left = why[m.Name]
+		case !fetched[m.Wire]:
+			f.Left = "no entry of folders matches it"
+		case m.Status == nil:
+			f.Messages = -1
 		default:
-			seen = append(seen, Seen{Name: m.Name, Left: "no entry of folders matches it"})
+			f.Messages = int(m.Status.Messages)
 		}
+		shown = append(shown, f)
+	}
+	for _, name := range s.account.patterns.absent(listed) {
+		shown = append(shown, Shown{Name: name, Left: "folders names it, and the server has no such mailbox"})
 	}
 	if len(chosen) == 0 {
-		return seen, s.failed("list mailboxes", errors.New("the server has no mailbox that folders names"))
+		return shown, s.failed("list mailboxes", errors.New("the server has no mailbox that folders names"))
 	}
-	return seen, nil
+	return shown, nil
 }

@@ -143,7 +143,7 @@ func (m *Mailbox) drain(ctx context.Context) error {
 func (m *Mailbox) Unchanged(ctx context.Context, mark fetch.Mark) (bool, error) {
 	s := m.selected
 	switch {
-	case m.epoch() == 0 || m.epoch() != mark.Epoch:
+	case m.epoch() == 0 || m.epoch() != mark.Epoch, !s.Vanished.Empty():
 		return false, nil
 	case s.UIDNext != 0 && mark.Told != 0:
 		return s.UIDNext == mark.Told, nil
@@ -171,6 +171,10 @@ func (m *Mailbox) Unchanged(ctx context.Context, mark fetch.Mark) (bool, error) 
 	return n == 0 && r.told.Malformed == 0 && r.told.refusal == nil, nil
 }
 
+// ModSeq is the mailbox's highest modification sequence; 0 if the server does not
+// tell.
+func (m *Mailbox) ModSeq() uint64 { return m.selected.HighestModSeq }
+
 // Changed tells whether a mailbox may have got something since the mark, by
 // what its status says.
 func (f *Found) Changed(mark fetch.Mark) bool {
@@ -197,6 +201,13 @@ func (f *Found) unused() bool {
 	return f.Status.Has&told == told && f.Status.Messages == 0 && f.Status.UIDNext == 1
 }
 
+// Another tells whether the mailbox is another one than that which was carried to
+// the mark, if any was, or has begun to count anew.
+func (f *Found) Another(mark fetch.Mark) bool {
+	s := f.Status
+	return s != nil && s.Has&imap.StatusUIDValidity != 0 && s.UIDValidity != mark.Epoch
+}
+
 // MayBe tells whether the mailbox may be the one that was carried to the mark,
 // under another name.
 func (f *Found) MayBe(mark fetch.Mark) bool {
@@ -217,6 +228,15 @@ func (f *Found) Added(mark fetch.Mark) int64 {
 		return 0
 	}
 	return int64(s.Messages)
+}
+
+// Status is what was shown of the mailbox when it was opened; nil if that does not
+// tell how far its UIDs go.
+func (m *Mailbox) Status() *imap.Status {
+	if m.epoch() == 0 || m.selected.UIDNext == 0 {
+		return nil
+	}
+	return &imap.Status{Has: imap.StatusUIDValidity | imap.StatusUIDNext, UIDValidity: m.epoch(), UIDNext: m.selected.UIDNext}
 }
 
 // epoch is the UIDVALIDITY, or 0 if UIDs do not last.

@@ -112,6 +112,7 @@ func TestRemediesIMAP(t *testing.T) {
 		"left alone for 1m30s":                {Command: "LIST", Status: "NO", Text: "Request is throttled. Suggested Backoff Time: 90000 milliseconds"},
 		"is IMAP switched on":                 {Command: "SELECT", Status: "BAD", Text: "User is authenticated but not connected."},
 		"check --online lists":                {Command: "EXAMINE", Status: "NO", Code: "NONEXISTENT", Text: "no such mailbox"},
+		"check --online lists the mailboxes":  {Command: "EXAMINE", Status: "NO", Text: "Mailbox doesn't exist: Wrok (0.001 secs)."},
 		"server refused UID FETCH: [LIMIT] x": {Command: "UID FETCH", Status: "NO", Code: "LIMIT", Text: "x"},
 	} {
 		text := (&ServerError{"h:1", fmt.Errorf("do something: %w", &r)}).Error()

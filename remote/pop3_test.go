@@ -118,7 +118,8 @@ func TestMemoryIsOnlyAHint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := mailtest.NewPOP3(mailtest.POP3Options{TLS: config, Implicit: true, Users: map[string]string{"ada": "secret"}, Mechanisms: []string{"PLAIN"}})
+		s := mailtest.NewPOP3(mailtest.POP3Options{TLS: config, Implicit: true, Users: map[string]string{"ada": "secret"}, Mechanisms: []string{"PLAIN"},
+			LockWait: 10 * time.Second}) // of a session that is given up the server may hear late
 		if err := s.Start(); err != nil {
 			t.Fatal(err)
 		}

@@ -195,6 +195,17 @@ func (p patterns) rule(m *imap.Mailbox) (first, byName int) {
 	return first, byName
 }
 
+// absent returns the names without wildcards that no mailbox has.
+func (p patterns) absent(listed []imap.Mailbox) (names []string) {
+	for _, w := range p.wanted {
+		is := func(m imap.Mailbox) bool { return w.matches(m.Name, m.Delimiter) }
+		if w.exact() && !slices.ContainsFunc(listed, is) {
+			names = append(names, w.text)
+		}
+	}
+	return names
+}
+
 func (p patterns) excludes(name, delimiter string) bool {
 	return slices.ContainsFunc(p.excluded, func(x pattern) bool { return x.matches(name, delimiter) })
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -257,12 +256,10 @@ func (a *IMAP) missed(listed []imap.Mailbox, chosen []chosen, left []passed) err
 		}
 		return &ServerError{a.Address(), &missingError{why}}
 	}
-	for _, p := range a.patterns.wanted {
-		there := !p.exact() || slices.ContainsFunc(listed, func(m imap.Mailbox) bool { return p.matches(m.Name, m.Delimiter) })
-		if there || !a.once("missing "+p.text) {
-			continue
+	for _, name := range a.patterns.absent(listed) {
+		if a.once("missing " + name) {
+			a.log.Warn("the server has no such mailbox (postrider check --online lists those it has)", "folder", name)
 		}
-		a.log.Warn("the server has no such mailbox (postrider check --online lists those it has)", "folder", p.text)
 	}
 	return nil
 }

@@ -54,12 +54,15 @@ func (p *program) checkOnline(c *cobra.Command, config *configs.Config, accounts
 		} else {
 			fmt.Fprintf(p.stdout, "%s: logged in at %s, %s there\n", k.Account, k.Server, count(k.Messages, "message"))
 		}
-		for _, f := range k.Folders {
-			if f.Left != "" {
-				fmt.Fprintf(p.stdout, "  %s: not fetched: %s\n", printable(f.Name), f.Left)
-				continue
+		for _, m := range k.Mailboxes {
+			switch {
+			case m.Left != "":
+				fmt.Fprintf(p.stdout, "  %s: not fetched: %s\n", printable(m.Name), m.Left)
+			case m.Messages < 0:
+				fmt.Fprintf(p.stdout, "  %s: the server does not say how many messages are in it\n", printable(m.Name))
+			default:
+				fmt.Fprintf(p.stdout, "  %s: %s\n", printable(m.Name), count(m.Messages, "message"))
 			}
-			fmt.Fprintf(p.stdout, "  %s: %s\n", printable(f.Name), count(f.Messages, "message"))
 		}
 	}
 	return errors.Join(errs...)

@@ -98,10 +98,24 @@ func (s *summary) add(r daemon.Report) {
 	case errors.Is(r.Err, context.Canceled) && !errors.As(r.Err, &local):
 		s.cut = append(s.cut, r.Account)
 	case r.Err != nil:
-		s.errs = append(s.errs, fmt.Errorf("account %s: %w", r.Account, r.Err))
+		s.errs = append(s.errs, ofAccount(r.Account, r.Err))
 	case len(r.Result.Aside) > 0:
 		s.errs = append(s.errs, asideError{r.Account, r.Result.Aside})
 	}
+}
+
+// ofAccount names the account in an error, or in each of several, of which each is
+// a line.
+func ofAccount(account string, err error) error {
+	all, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return fmt.Errorf("account %s: %w", account, err)
+	}
+	var errs []error
+	for _, one := range all.Unwrap() {
+		errs = append(errs, fmt.Errorf("account %s: %w", account, one))
+	}
+	return errors.Join(errs...)
 }
 
 // asideError says that messages could not be fetched and are tried again.

@@ -27,7 +27,8 @@ func TestSummary(t *testing.T) {
 	if got, want := s.line(time.Second), "3 new messages (1.0 GB) from 3 accounts in 1s, 2 messages removed on the server, 1 message left on the server as too large, 2 messages set aside, trouble with 2 accounts"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	want := "account b: 2 messages could not be fetched and are tried again later; the first (x): refused\naccount c: no network"
+	s.add(daemon.Report{Account: "d", Err: errors.Join(errors.New("mailbox x: no"), errors.New("mailbox y: no"))})
+	want := "account b: 2 messages could not be fetched and are tried again later; the first (x): refused\naccount c: no network\naccount d: mailbox x: no\naccount d: mailbox y: no"
 	if got := s.err().Error(); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}

@@ -185,6 +185,8 @@ func TestCheckOnlineIMAP(t *testing.T) {
 	} {
 		o.says("(?m)^" + line + "$")
 	}
+	mute := startIMAP(t, mailtest.IMAPOptions{Without: []string{"LIST-STATUS"}, Hook: onIMAP("STATUS", func(e *mailtest.IMAPEvent) { e.Refuse("not now") })}, letters(2)...)
+	newHostileIMAP(t, imapBox{port: mute.Port()}).run("check", "--online").wants(exitOK).says("(?m)^  INBOX: the server does not say how many messages are in it$")
 	if c := s.Counts(); c.Messages != 0 || c.Commands["SELECT"]+c.Commands["UID STORE"]+c.Commands["CREATE"] != 0 {
 		t.Errorf("%v", c.Commands)
 	}
@@ -194,6 +196,7 @@ func TestCheckOnlineIMAP(t *testing.T) {
 	h.writeIMAP(imapBox{port: s.Port(), folders: "[Wrok, Wrko]"})
 	h.run("fetch").wants(exitUnavailable, "no mailbox that folders names.*check --online")
 	h.writeIMAP(imapBox{port: s.Port(), folders: "[Wrok, INBOX]"})
+	h.run("check", "--online").wants(exitOK).says("(?m)^  Wrok: not fetched: folders names it, and the server has no such mailbox$")
 	h.run("fetch").wants(exitOK, `no such mailbox.*folder=Wrok`).brings(3)
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"postrider/mailtest"
@@ -77,6 +78,45 @@ func TestGmailLabelComesLater(t *testing.T) {
 	h.run("fetch").wants(exitOK).brings(0)
 	s.Account("ada").Deliver(mailtest.IMAPMessage{Octets: letter("late")}, "Family", "Work")
 	h.run("fetch").wants(exitOK).brings(1)
+}
+
+// TestViewsWait: All Mail waits for a run in which all other mailboxes go well, as
+// it would bring what they have not brought yet. Where messages have no number
+// that is the same in all mailboxes, it keeps nothing from coming.
+func TestViewsWait(t *testing.T) {
+	t.Parallel()
+	for _, twins := range []bool{true, false} {
+		t.Run(fmt.Sprint(twins), func(t *testing.T) {
+			t.Parallel()
+			var well atomic.Bool
+			s := gmail(t, func(o *mailtest.IMAPOptions) {
+				if !twins {
+					o.Without = append(o.Without, "X-GM-EXT-1")
+				}
+				o.Hook = onIMAP("EXAMINE", func(e *mailtest.IMAPEvent) {
+					if e.Mailbox == "Work" && !well.Load() {
+						e.Refuse("[UNAVAILABLE] not now")
+					}
+				})
+			})
+			h := newHostileIMAP(t, imapBox{port: s.Port(), folders: `[INBOX, Work, "[Gmail]/All Mail"]`})
+			o := h.run("fetch").wants(exitTemporary, "account work: mailbox Work: .*not now")
+			if waits := strings.Contains(o.stderr, "a run in which all others go well"); waits != twins {
+				t.Errorf("the view waits: %v\n%s", waits, o.stderr)
+			}
+			if came := len(h.kept()["work/[Gmail]/All Mail"]) > 0; came == twins {
+				t.Errorf("the view was fetched: %v", came)
+			}
+			well.Store(true)
+			h.run("fetch").wants(exitOK)
+			for place, texts := range h.kept() {
+				if work := texts[string(labelled("Work", "Family"))]; twins && work > 0 && place != "work/Work" {
+					t.Errorf("what is in Work came to %s", place)
+				}
+			}
+			h.run("fetch").wants(exitOK).brings(0)
+		})
+	}
 }
 
 // TestGmailConnections: the sixteenth session is refused, and what there is to

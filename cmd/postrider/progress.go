@@ -174,21 +174,28 @@ type lines struct {
 	out  io.Writer
 	name string
 
-	mu       sync.Mutex
-	said     time.Time
-	wanted   int
-	messages int
-	octets   int64
+	mu        sync.Mutex
+	said      time.Time
+	wanted    int
+	announced int64 // octets of what is wanted
+	messages  int
+	octets    int64
 }
 
 func (l *lines) Wanted(messages int, n int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if messages > 0 {
-		l.wanted = l.messages + messages
-		l.said = time.Now()
-		fmt.Fprintf(l.out, "%s: %s to fetch (%s)\n", l.name, count(messages, "message"), octets(n))
+	wanted, announced := l.messages+messages, l.octets+n
+	more := wanted - l.wanted
+	if messages == 0 || more <= 0 {
+		return // another session, with what was wanted before
 	}
+	what := "message"
+	if l.wanted > 0 {
+		what = "more message"
+	}
+	fmt.Fprintf(l.out, "%s: %s to fetch (%s)\n", l.name, count(more, what), octets(max(announced-l.announced, 0)))
+	l.wanted, l.announced, l.said = wanted, announced, time.Now()
 }
 
 func (l *lines) Octets(n int64) {

@@ -149,6 +149,24 @@ func TestDumbTerminal(t *testing.T) {
 	}
 }
 
+// TestLinesOfSeveralMailboxes: each line tells what is found beyond what was told
+// before, and a session that begins anew tells nothing.
+func TestLinesOfSeveralMailboxes(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	l := &lines{out: &out, name: "work"}
+	l.Wanted(2, 300)
+	l.Octets(100)
+	l.Message()
+	l.Wanted(1+3, 200+50) // of another mailbox
+	l.Wanted(4, 250)      // the same again
+	l.Octets(250)
+	l.Wanted(4+1, 7) // the octets have come, and none of the messages is done with
+	if got, want := out.String(), "work: 2 messages to fetch (300 B)\nwork: 3 more messages to fetch (50 B)\nwork: 1 more message to fetch (7 B)\n"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 func TestBarTexts(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
