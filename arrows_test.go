@@ -12,7 +12,7 @@ import (
 // package that is not here may not exist: put it in its place first.
 var arrows = map[string][]string{
 	"cmd/postrider": {"daemon", "remote", "fetch", "outbox", "ledger", "configs", "auth", "maildir"},
-	"cmd/demo":      {"daemon", "configs", "mailtest", "auth"},
+	"cmd/demo":      {"daemon", "outbox", "configs", "mailtest", "auth"},
 	"daemon":        {"remote", "fetch", "outbox", "configs", "ledger", "maildir", "auth"},
 	"remote":        {"fetch", "outbox", "configs", "maildir", "auth", "pop3", "imap", "smtp"},
 	"fetch":         {"ledger", "maildir"},
@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"pop3":          {},
 	"imap":          {},
 	"smtp":          {},
+	"systemd":       {},
 	"mailtest":      {},
 	// Fault tools stand beside the servers for tests, and serve tests only.
 	"mailtest/syscut":   {},
