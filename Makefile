@@ -4,12 +4,14 @@
 # make fuzz        every fuzz target for FUZZTIME
 # make crash       a kill at every call and 60 power cuts a disk layout; needs root for the latter, and some hours
 # make install     into DESTDIR, below PREFIX; run make first, as yourself
+#                  with SENDMAIL=yes also under the names sendmail, mailq and newaliases
 
 GO       ?= go
 PREFIX   ?= /usr/local
 DESTDIR  ?=
 FUZZTIME ?= 60s
 RELEASE  ?=
+SENDMAIL ?=
 
 STATICCHECK = v0.8.2
 
@@ -62,10 +64,16 @@ install: bin/postrider
 		$(SHARE)/bash-completion/completions $(SHARE)/zsh/site-functions $(SHARE)/fish/vendor_completions.d
 	install -m 755 bin/postrider $(DESTDIR)$(PREFIX)/bin/postrider
 	install -m 644 docs/postrider.1 $(SHARE)/man/man1/postrider.1
+	install -m 644 docs/postrider-sendmail.1 $(SHARE)/man/man1/postrider-sendmail.1
 	install -m 644 docs/postrider.yaml.5 $(SHARE)/man/man5/postrider.yaml.5
 	bin/postrider completion bash >$(SHARE)/bash-completion/completions/postrider
 	bin/postrider completion zsh >$(SHARE)/zsh/site-functions/_postrider
 	bin/postrider completion fish >$(SHARE)/fish/vendor_completions.d/postrider.fish
+	@# What another program has put there stays.
+	@for name in $(if $(SENDMAIL),sendmail mailq newaliases); do \
+		link=$(DESTDIR)$(PREFIX)/bin/$$name; \
+		if [ "$$(readlink $$link)" != postrider ]; then echo "ln -s postrider $$link"; ln -s postrider $$link || exit; fi; \
+	done
 
 clean:
 	rm -rf bin

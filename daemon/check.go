@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 
 	"postrider/auth"
@@ -17,37 +18,57 @@ type Check struct {
 	Server    string         // host:port
 	Messages  int            // on the server, in the mailboxes that are fetched
 	Mailboxes []remote.Shown // for IMAP
+	Sends     bool           // it is the server that mail is sent through
 	Err       error
 }
 
-// CheckOnline connects to the server that each of the named accounts receives
-// from, logs in and lists, and fetches and changes nothing. It needs no root:
-// it may run beside a daemon. Accounts are tried beside each other; the
-// answers come in their order.
-func CheckOnline(ctx context.Context, c *configs.Config, env auth.Environ, accounts []string) ([]Check, error) {
-	chosen, err := choose(c, accounts)
-	if err != nil {
-		return nil, err
-	}
-	var receiving []configs.Account
-	for _, a := range chosen {
-		if a.POP3 != nil || a.IMAP != nil {
-			receiving = append(receiving, a)
+// CheckOnline connects to the servers of each of the named accounts, all of them
+// if none is named, logs in and lists, and fetches, sends and changes nothing. It
+// needs no root: it may run beside a daemon. Servers are tried beside each
+// other; the answers come in the order of the accounts.
+func CheckOnline(ctx context.Context, c *configs.Config, env auth.Environ, host string, accounts []string) []Check {
+	var tries []func() Check
+	for _, a := range c.Accounts {
+		if len(accounts) > 0 && !slices.Contains(accounts, a.Name) {
+			continue
+		}
+		switch {
+		case a.POP3 != nil:
+			tries = append(tries, func() Check { return checkPOP3(ctx, a, env) })
+		case a.IMAP != nil:
+			tries = append(tries, func() Check { return checkIMAP(ctx, a, env) })
+		}
+		if a.SMTP != nil {
+			tries = append(tries, func() Check { return checkSMTP(ctx, a, env, host) })
 		}
 	}
-	checks := make([]Check, len(receiving))
+	checks := make([]Check, len(tries))
 	var wg sync.WaitGroup
-	for i, a := range receiving {
-		wg.Go(func() { checks[i] = checkAccount(ctx, a, env) })
+	for i, try := range tries {
+		wg.Go(func() { checks[i] = try() })
 	}
 	wg.Wait()
-	return checks, nil
+	return checks
 }
 
-func checkAccount(ctx context.Context, a configs.Account, env auth.Environ) Check {
-	if a.POP3 == nil {
-		return checkIMAP(ctx, a, env)
+func checkSMTP(ctx context.Context, a configs.Account, env auth.Environ, host string) Check {
+	check := Check{Account: a.Name, Sends: true}
+	account, err := remote.NewSMTP(a, env, host)
+	if err != nil {
+		check.Err = err
+		return check
 	}
+	check.Server = account.Address()
+	session, err := account.Dial(ctx)
+	if err != nil {
+		check.Err = err
+		return check
+	}
+	session.Close()
+	return check
+}
+
+func checkPOP3(ctx context.Context, a configs.Account, env auth.Environ) Check {
 	check := Check{Account: a.Name}
 	account, err := remote.NewPOP3(a, env, noMemory{})
 	if err != nil {

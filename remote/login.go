@@ -8,6 +8,7 @@ import (
 	"postrider/configs"
 	"postrider/imap"
 	"postrider/pop3"
+	"postrider/smtp"
 )
 
 // login is who an account is. Its password is asked for once and serves all
@@ -59,7 +60,10 @@ func (e *LoginError) Error() string {
 	text := e.Server + ": log in: " + e.Err.Error()
 	var reply *pop3.ReplyError
 	var response *imap.ResponseError
+	var submission *smtp.ReplyError
 	switch {
+	case errors.As(e.Err, &submission):
+		text += " (check user and password; some providers want SMTP switched on first, or a password made for one program)"
 	case errors.As(e.Err, &reply):
 		text += " (check user and password; some providers want POP3 switched on first, or a password made for one program)"
 	case errors.As(e.Err, &response):
@@ -69,3 +73,6 @@ func (e *LoginError) Error() string {
 }
 
 func (e *LoginError) Unwrap() error { return e.Err }
+
+// LoginRefused tells a refused login from a server that cannot be used now.
+func (e *LoginError) LoginRefused() bool { return true }

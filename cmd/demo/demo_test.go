@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"postrider/mailtest"
 )
 
 func TestDemo(t *testing.T) {
@@ -21,12 +24,13 @@ func TestDemo(t *testing.T) {
 	if err != nil || len(made) != 1 {
 		t.Fatalf("the demo left %q (%v)", made, err)
 	}
-	for _, want := range []string{"\n  84 new messages in ", "\n  0 new messages in ", "\n  2 new messages in ", "mutt -f " + made[0], "rm -r " + made[0]} {
+	for _, want := range []string{"\n  84 new messages in ", "\n  0 new messages in ", "\n  2 new messages in ", "\n  1 new message in ",
+		"Bcc is taken out", "Mail/work/Sent: 1 message, 1 read", "mutt -f " + made[0], "rm -r " + made[0]} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("the output has no %q", want)
 		}
 	}
-	if lines := strings.Count(out.String(), "\n"); lines > 45 {
+	if lines := strings.Count(out.String(), "\n"); lines > 55 {
 		t.Errorf("the output has %d lines: who is to read that?", lines)
 	}
 	if strings.Contains(out.String(), password) {
@@ -34,7 +38,7 @@ func TestDemo(t *testing.T) {
 	}
 	// What the user is invited to look at has to be there, and nothing besides.
 	messages := map[string]int{
-		"home/INBOX": generated, "work/INBOX": 52, "work/Archive": 1,
+		"home/INBOX": generated, "work/INBOX": 53, "work/Archive": 1, "work/Sent": 1,
 		"work/Lists/Bücher & 书": 3, "work/Lists/patches": 3, "work/Lists/regatta": 1,
 	}
 	for folder, n := range messages {
@@ -47,11 +51,58 @@ func TestDemo(t *testing.T) {
 		t.Errorf("a mailbox that nobody wants is in %q (%v)", old, err)
 	}
 	for _, line := range strings.Split(out.String(), "\n") {
-		if path, ok := strings.CutPrefix(line, "  configuration     "); ok {
-			if _, err := os.Stat(path); err != nil {
-				t.Error(err)
+		for _, what := range []string{"configuration", "outbox", "ledger"} {
+			if path, ok := strings.CutPrefix(line, fmt.Sprintf("  %-18s", what)); ok {
+				if _, err := os.Stat(path); err != nil {
+					t.Error(err)
+				}
 			}
 		}
+	}
+	// What went out is the same in the copy and in what came back.
+	var copies [2]string
+	for i, folder := range []string{"work/Sent", "work/INBOX"} {
+		all, err := list(filepath.Join(made[0], "Mail", folder))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range all {
+			if l, err := read(path); err != nil {
+				t.Fatal(err)
+			} else if strings.Contains(string(l.octets), "\nSubject: A file is all it takes\n") {
+				copies[i] += string(l.octets)
+			}
+		}
+	}
+	if copies[0] == "" || copies[0] != copies[1] || strings.Contains(copies[0], secretly) {
+		t.Errorf("sent was %q, back came %q", copies[0], copies[1])
+	}
+}
+
+// TestCheckSent: what the server got has to be the letter and nothing else.
+func TestCheckSent(t *testing.T) {
+	added := "Date: now\nMessage-ID: <1@demo.example>\n"
+	good := strings.Replace(dropped, "Bcc: "+secretly+"\n", "", 1)
+	all := []string{openly, sender, secretly}
+	for name, c := range map[string]struct {
+		from, octets string
+		to           []string
+		found        string
+	}{
+		"as it has to be":  {sender, added + good, all, ""},
+		"with Bcc":         {sender, added + dropped, all, "the server got"},
+		"without a date":   {sender, good, all, "has to"},
+		"a dot too few":    {sender, added + strings.Replace(good, "\n..and", "\n.and", 1), all, "the server got"},
+		"to fewer":         {sender, added + good, all[:2], "the envelope"},
+		"from another":     {openly, added + good, all, "the envelope"},
+		"twice the letter": {sender, added + good + good, all, "the server got"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := checkSent(mailtest.SMTPMessage{From: c.from, To: c.to, Octets: mailtest.Wire([]byte(c.octets))})
+			if c.found == "" && err != nil || c.found != "" && (err == nil || !strings.Contains(err.Error(), c.found)) {
+				t.Errorf("found %v, want %q", err, c.found)
+			}
+		})
 	}
 }
 

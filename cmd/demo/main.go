@@ -6,6 +6,7 @@
 // The parts are numbered in the order in which they are shown. Each is a file:
 //
 //	receive.go   mail in, over IMAP and POP3
+//	send.go      mail out, over SMTP, and in again
 package main
 
 import (
@@ -48,18 +49,42 @@ func run(ctx context.Context, parent string, out io.Writer) error {
 		return fmt.Errorf("make the demo's folder: %w", err)
 	}
 	d := &demo{dir: dir, out: out}
-	d.say("postrider carries mail from servers into Maildirs: nothing lost, nothing twice.")
+	d.say("postrider carries mail between servers and Maildirs: nothing lost, nothing twice.")
 	d.say("Everything of this demo lies in %s.", dir)
-	if err := d.receive(ctx); err != nil {
+	if err := d.parts(ctx); err != nil {
 		return fmt.Errorf("%w (what there is lies in %s)", err, dir)
 	}
 	d.farewell()
 	return nil
 }
 
+// parts shows one part after the other, on the same servers.
+func (d *demo) parts(ctx context.Context) error {
+	p, err := startPost(d.dir)
+	if err != nil {
+		return fmt.Errorf("start the mail servers: %w", err)
+	}
+	defer p.close()
+	if err := d.receive(ctx, p); err != nil {
+		return err
+	}
+	if err := d.send(ctx, p); err != nil {
+		return err
+	}
+	if n := p.carried(); n != p.total {
+		return fmt.Errorf("messages came over the line %d times, and there were %d", n, p.total)
+	}
+	if err := p.close(); err != nil {
+		return fmt.Errorf("stop the mail servers: %w", err)
+	}
+	d.say("Each of the %d messages on the servers has come over the line once.", p.total)
+	return nil
+}
+
 func (d *demo) farewell() {
 	d.title("To look around")
 	d.say("read the mail     mutt -f %s", d.folder("work/INBOX"))
+	d.say("outbox            %s", d.path("Outbox"))
 	d.say("configuration     %s", d.path("config.yaml"))
 	d.say("ledger            %s", d.path("Mail", ".postrider", "state.db"))
 	d.say("remove it all     rm -r %s", d.dir)

@@ -15,6 +15,7 @@ const password = "demo: not a secret"
 type post struct {
 	imap  *mailtest.IMAP
 	pop3  *mailtest.POP3
+	smtp  *mailtest.SMTP
 	want  map[string][]letter // by folder below the root
 	total int                 // messages that the servers have had
 }
@@ -26,7 +27,7 @@ type letter struct {
 	date   time.Time // of its modification; zero: any
 }
 
-// startPost starts both servers on free loopback ports, and writes the
+// startPost starts the servers on free loopback ports, and writes the
 // certificate of their authority to ca.pem in dir.
 func startPost(dir string) (*post, error) {
 	ca, err := mailtest.NewCA()
@@ -44,19 +45,17 @@ func startPost(dir string) (*post, error) {
 	p := &post{
 		imap: mailtest.NewIMAP(mailtest.IMAPOptions{TLS: config, Implicit: true, Users: map[string]string{"work": password}, Mechanisms: mechanisms}),
 		pop3: mailtest.NewPOP3(mailtest.POP3Options{TLS: config, Implicit: true, Users: map[string]string{"home": password}, Mechanisms: mechanisms}),
+		smtp: mailtest.NewSMTP(mailtest.SMTPOptions{TLS: config, Implicit: true, Users: map[string]string{"work": password}, Mechanisms: mechanisms, RequireAuth: true}),
 		want: map[string][]letter{},
 	}
-	if err := p.imap.Start(); err != nil {
-		return nil, err
-	}
-	if err := p.pop3.Start(); err != nil {
-		return nil, errors.Join(err, p.imap.Close())
+	if err := errors.Join(p.imap.Start(), p.pop3.Start(), p.smtp.Start()); err != nil {
+		return nil, errors.Join(err, p.close())
 	}
 	return p, nil
 }
 
 // close stops the servers.
-func (p *post) close() error { return errors.Join(p.imap.Close(), p.pop3.Close()) }
+func (p *post) close() error { return errors.Join(p.imap.Close(), p.pop3.Close(), p.smtp.Close()) }
 
 // fill puts the messages on the servers: those of every odd kind by IMAP, and
 // everyday mail by POP3.
@@ -115,8 +114,8 @@ func (p *post) take(folder string, octets []byte) (taken letter) {
 	return letter{}
 }
 
-// sent is how many messages the servers have put on the line.
-func (p *post) sent() int { return p.imap.Counts().Messages + p.pop3.Counts().Commands["RETR"] }
+// carried is how many messages the servers have put on the line for us.
+func (p *post) carried() int { return p.imap.Counts().Messages + p.pop3.Counts().Commands["RETR"] }
 
 // opened is how often a mailbox was opened on the IMAP server.
 func (p *post) opened() int {
@@ -131,9 +130,10 @@ func (d *demo) configure(p *post) error {
 		return fmt.Errorf("write the password: %w", err)
 	}
 	text := fmt.Sprintf(`maildir: Mail
-outbox: off
+outbox: {path: Outbox}
 accounts:
   work:
+    address: %s
     user: work
     password: {file: password}
     imap:
@@ -142,6 +142,11 @@ accounts:
       ca_file: ca.pem
       folders: [INBOX, "Lists/*"]
       on_server: keep
+    smtp:
+      host: 127.0.0.1
+      port: %d
+      ca_file: ca.pem
+      sent: "{account}/Sent"
   home:
     user: home
     password: {file: password}
@@ -150,7 +155,7 @@ accounts:
       port: %d
       ca_file: ca.pem
       on_server: delete
-`, p.imap.Port(), p.pop3.Port())
+`, sender, p.imap.Port(), p.smtp.Port(), p.pop3.Port())
 	if err := os.WriteFile(d.path("config.yaml"), []byte(text), 0o600); err != nil {
 		return fmt.Errorf("write the configuration: %w", err)
 	}

@@ -17,9 +17,9 @@ func (p *program) check() *cobra.Command {
 		Use:   "check [ACCOUNT...]",
 		Short: "Check the configuration",
 		Long: `Check reads the configuration and says all that is wrong with it, each with
-file, line and key. With --online it also connects to the server of each named
+file, line and key. With --online it also connects to the servers of each named
 account, or of all, logs in, lists the mailboxes and counts the messages;
-nothing is fetched.`,
+nothing is fetched or sent.`,
 		ValidArgsFunction: p.accounts,
 		RunE: func(c *cobra.Command, accounts []string) error {
 			config, err := p.load()
@@ -43,15 +43,14 @@ nothing is fetched.`,
 }
 
 func (p *program) checkOnline(c *cobra.Command, config *configs.Config, accounts []string) error {
-	checks, err := daemon.CheckOnline(c.Context(), config, auth.Environ(p.environ), accounts)
-	if err != nil {
-		return err
-	}
 	var errs []error
-	for _, k := range checks {
-		if k.Err != nil {
+	for _, k := range daemon.CheckOnline(c.Context(), config, auth.Environ(p.environ), hostname(), accounts) {
+		switch {
+		case k.Err != nil:
 			errs = append(errs, fmt.Errorf("account %s: %w", k.Account, k.Err))
-		} else {
+		case k.Sends:
+			fmt.Fprintf(p.stdout, "%s: logged in at %s to send\n", k.Account, k.Server)
+		default:
 			fmt.Fprintf(p.stdout, "%s: logged in at %s, %s there\n", k.Account, k.Server, count(k.Messages, "message"))
 		}
 		for _, m := range k.Mailboxes {

@@ -10,6 +10,7 @@ import (
 	"postrider/daemon"
 	"postrider/fetch"
 	"postrider/ledger"
+	"postrider/outbox"
 	"postrider/remote"
 )
 
@@ -18,6 +19,7 @@ const (
 	exitOK          = 0
 	exitFailed      = 1 // for good
 	exitUsage       = 64
+	exitData        = 65 // a message that can never be sent as it is
 	exitUnavailable = 69 // a server, or the daemon
 	exitCantCreate  = 73
 	exitIO          = 74
@@ -29,24 +31,31 @@ const (
 // exitCode is the one place that decides it.
 func exitCode(err error) int {
 	var (
-		usage   usageError
-		unknown *daemon.UnknownAccountError
-		config  configError
-		login   *remote.LoginError
-		lost    *ledger.LostError
-		damage  *ledger.DamageError
-		local   *fetch.LocalError
-		server  *remote.ServerError
-		asides  asideError
+		usage       usageError
+		unknown     *daemon.UnknownAccountError
+		config      configError
+		login       *remote.LoginError
+		lost        *ledger.LostError
+		damage      *ledger.DamageError
+		local       *fetch.LocalError
+		server      *remote.ServerError
+		asides      asideError
+		waiting     waitingError
+		failed      failedError
+		partly      partlyError
+		cut         dialogueCutError
+		unknownItem *outbox.UnknownItemError
 	)
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.As(err, &usage), errors.As(err, &unknown):
+	case errors.As(err, &usage), errors.As(err, &unknown), errors.As(err, &unknownItem):
 		return exitUsage
-	case errors.As(err, &config):
+	case errors.As(err, &config), errors.Is(err, daemon.ErrNoOutbox):
 		return exitConfig
-	case errors.Is(err, ledger.ErrLocked), errors.Is(err, context.Canceled):
+	case isRefusal(err):
+		return exitData
+	case errors.As(err, &cut), errors.Is(err, ledger.ErrLocked), errors.Is(err, outbox.ErrLocked), errors.Is(err, context.Canceled):
 		return exitTemporary
 	case errors.As(err, &lost), errors.As(err, &damage):
 		return exitIO
@@ -58,7 +67,9 @@ func exitCode(err error) int {
 		return exitIO
 	case unavailable(err):
 		return exitUnavailable
-	case errors.As(err, &server), errors.As(err, &asides):
+	case errors.As(err, &failed), errors.As(err, &partly):
+		return exitFailed
+	case errors.As(err, &server), errors.As(err, &asides), errors.As(err, &waiting):
 		return exitTemporary
 	case isPath(err):
 		return exitCantCreate

@@ -13,6 +13,7 @@ import (
 
 // world is what the program sees of its surroundings; tests bring their own.
 type world struct {
+	name           string // by which the program was called
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
@@ -28,9 +29,7 @@ type program struct {
 // run carries out one command line and returns the exit code.
 func run(ctx context.Context, args []string, w world) int {
 	p := &program{world: w}
-	root := p.root()
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	err := p.execute(ctx, args)
 	if err != nil {
 		for _, line := range strings.Split(strings.TrimRight(err.Error(), "\n"), "\n") {
 			fmt.Fprintf(w.stderr, "postrider: %s\n", printable(line))
@@ -39,13 +38,28 @@ func run(ctx context.Context, args []string, w world) int {
 	return exitCode(err)
 }
 
+// execute finds the verb. The options of sendmail are not for cobra, which would
+// read others in them.
+func (p *program) execute(ctx context.Context, args []string) error {
+	if name, ok := calledAs(p.name); ok {
+		return p.runSendmail(ctx, name, args)
+	}
+	if config, rest, ok := sendmailVerb(args); ok {
+		p.configFile = config
+		return p.runSendmail(ctx, "sendmail", rest)
+	}
+	root := p.root()
+	root.SetArgs(args)
+	return root.ExecuteContext(ctx)
+}
+
 func (p *program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "postrider",
 		Short: "Carry mail between servers and local Maildirs",
-		Long: `postrider collects mail from IMAP and POP3 accounts into local Maildir folders.
-Nothing is lost and nothing comes twice, whatever happens to the process, the
-disk, the line or the server.
+		Long: `postrider collects mail from IMAP and POP3 accounts into local Maildir folders,
+and sends by SMTP what is put into its outbox. Nothing is lost and nothing comes
+or goes twice, whatever happens to the process, the disk, the line or the server.
 
 The configuration is looked for in -c FILE, $POSTRIDER_CONFIG,
 $XDG_CONFIG_HOME/postrider/config.yaml (~/.config) and
@@ -65,7 +79,7 @@ $XDG_CONFIG_HOME/postrider/config.yaml (~/.config) and
 	root.SetErr(p.stderr)
 	root.PersistentFlags().StringVarP(&p.configFile, "config", "c", "", "configuration `FILE`")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(p.fetch(), p.check(), p.version())
+	root.AddCommand(p.fetch(), p.send(), p.sendmail(), p.queue(), p.check(), p.version())
 	strict(root)
 	return root
 }
