@@ -97,6 +97,9 @@ func (c *Client) message(ctx context.Context, q Queue, t *transaction) (ahead *t
 		err = c.fail(&ConnError{Doing: sending(dot), Err: err})
 	} else if err = q.Dot(ctx, t.mail, t.to); err != nil {
 		c.fail(err)
+	} else if c.line.gone() {
+		// What is written to a dead line is accepted by nobody, and would leave the message uncertain.
+		err = c.fail(&ConnError{Doing: sending(dot), Err: io.ErrUnexpectedEOF})
 	}
 	if err != nil {
 		return ahead, t.failed(Unsent, sessionError{err}), err

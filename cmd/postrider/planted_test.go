@@ -100,3 +100,47 @@ func markedTooEarly() plant {
 func twinTooEarly() plant {
 	return plant{"fetch/numbered.go", "	if l.isComing(p, it.Twin) {", "	l.noteTwin(it.Twin)\n	if l.isComing(p, it.Twin) {"}
 }
+
+// dotUnrecorded gives the final dot away and notes nothing before.
+func dotUnrecorded() plant {
+	return plant{"outbox/attempt.go", "	return q.commit(m)\n", "	return nil\n"}
+}
+
+// dotTooEarly notes it after the reply.
+func dotTooEarly() []plant {
+	return []plant{
+		{"smtp/send.go", "	} else if err = q.Dot(ctx, t.mail, t.to); err != nil {\n		c.fail(err)\n", ""},
+		{"smtp/send.go", "	r, given, err := c.dot(ahead)\n", "	r, given, err := c.dot(ahead)\n	if told := q.Dot(ctx, t.mail, t.to); told != nil && err == nil {\n		err = c.fail(told)\n	}\n"},
+	}
+}
+
+// itemRemovedTooEarly removes an item when its outcome is known and not recorded.
+func itemRemovedTooEarly() plant {
+	return plant{"outbox/attempt.go", "	q.done = append(q.done, m)\n", "	if r.Fate == Accepted {\n		_ = q.outbox.spool.remove(Active, m.id)\n	}\n	q.done = append(q.done, m)\n"}
+}
+
+// stepForgottenTooEarly forgets how far a message has come, and then removes it.
+func stepForgottenTooEarly() plant {
+	return plant{"outbox/settle.go", "	var gone []string\n	touched :=", "	for _, m := range done {\n		errs = append(errs, o.forget([]string{m.id}))\n	}\n	var gone []string\n	touched :="}
+}
+
+// copiedTooEarly files the copy before the final dot.
+func copiedTooEarly() []plant {
+	return []plant{{"outbox/attempt.go", "	\"golang.org/x/sys/unix\"\n", "	\"golang.org/x/sys/unix\"\n	\"postrider/ledger\"\n"}, {"outbox/attempt.go", "	return q.commit(m)\n", `	early := &copying{id: m.id, kind: "sent", seen: true, write: func(w io.Writer) error { return q.outbox.writeSent(w, m) }}
+	note := func(*ledger.Tx) error { m.step.Filed = true; return nil }
+	if err := q.outbox.file(q.outbox.rules.named(m.record.Account).Sent, []*copying{early}, note); err != nil {
+		return err
+	}
+	return q.commit(m)
+`}}
+}
+
+// partForgotten forgets who has got a message that others were refused.
+func partForgotten() plant {
+	return plant{"outbox/attempt.go", "		case r.Fate == Accepted && err == nil:\n", "		case r.Fate == Accepted && err == nil && errors.Join(r.To...) != nil:\n		case r.Fate == Accepted && err == nil:\n"}
+}
+
+// submitUnsynced takes a message for durable that is not.
+func submitUnsynced() plant {
+	return plant{"outbox/submit.go", "	if err := f.Sync(); err != nil {\n", "	if err := ctx.Err(); err != nil {\n"}
+}
