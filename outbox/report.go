@@ -71,7 +71,7 @@ func (o *Outbox) writeReport(w io.Writer, a *Account, m *sending, now time.Time)
 		if !isASCII(to.Address) {
 			kind = "utf-8"
 		}
-		fmt.Fprintf(&b, "\nFinal-Recipient: %s; %s\nAction: failed\nStatus: %s\nDiagnostic-Code: smtp; %s\n", kind, to.Address, statusOf(to.Reply), oneLine(to.Reply))
+		fmt.Fprintf(&b, "\nFinal-Recipient: %s; %s\nAction: failed\nStatus: %s\nDiagnostic-Code: smtp; %s\n", kind, to.Address, statusOf(to.Reply), oneLine(diagnosticOf(to.Reply)))
 	}
 	whole := strings.EqualFold(m.record.Return, "FULL")
 	kind := "text/rfc822-headers"
@@ -126,6 +126,15 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// diagnosticOf is the server's reply itself (RFC 3464 section 2.3.6), without our
+// words about it.
+func diagnosticOf(reply string) string {
+	if about, said, ok := strings.Cut(reply, ": "); ok && strings.HasPrefix(about, "server refused ") {
+		return said
+	}
+	return reply
 }
 
 // statusOf finds the enhanced status code in a reply (RFC 3463), or makes one
