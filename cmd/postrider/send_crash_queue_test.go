@@ -38,7 +38,7 @@ func (e errand) answered(ctx context.Context, p *posted, r syscut.Result) error 
 	if err := e.settled(ctx, p, r); err != nil {
 		return fmt.Errorf("ended with %d: %w", r.ExitCode, err)
 	}
-	if f := p.fate(last, p.count()); !r.Killed && r.ExitCode != 0 && len(f.took) > 0 {
+	if f := p.fateOf(last); !r.Killed && r.ExitCode != 0 && len(f.took) > 0 {
 		return f.wrong("sent, and sendmail ended with %d", r.ExitCode)
 	}
 	return nil
@@ -206,7 +206,7 @@ func keeping(ctx context.Context, p *posting) error {
 	}
 	if output, err := p.send(ctx); err != nil {
 		return err
-	} else if f := p.fate(&p.letters[1], p.count()); f.place != "held" || len(f.took) > 0 {
+	} else if f := p.fateOf(&p.letters[1]); f.place != "held" || len(f.took) > 0 {
 		return fmt.Errorf("%w\n%s", f.wrong("not held"), output)
 	}
 	if err := p.verb(ctx, false, "release", id); err != nil {

@@ -179,6 +179,14 @@ type fate struct {
 	octets  []byte         // as the server got it, in local form
 }
 
+// fateOf is fate while nobody holds the lock.
+func (p *posting) fateOf(l *letter) fate {
+	c := p.count()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fate(l, c)
+}
+
 func (p *posting) fate(l *letter, c *postingCount) fate {
 	f := fate{letter: l, postingCount: c, posting: p, took: map[string]int{}}
 	for _, a := range p.accepted {
