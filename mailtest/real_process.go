@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -132,11 +133,23 @@ func (p *realProcess) stop() error {
 	}
 	_ = syscall.Kill(-p.pid, syscall.SIGKILL)
 	<-p.done
+	// Children die in their own time, and hold the server's port till then.
+	for end := time.Now().Add(realStopTimeout); len(p.programs()) > 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.Join(late, fmt.Errorf("%v did not end when killed", p.programs()))
+		}
+	}
 	return late
 }
 
 // has says whether a program called name runs in the server's group.
 func (p *realProcess) has(name string) bool {
+	return slices.Contains(p.programs(), name)
+}
+
+// programs are the names of what runs in the server's group.
+func (p *realProcess) programs() []string {
+	var names []string
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, file := range stats {
 		// pid (name) state ppid pgrp ...
@@ -144,9 +157,9 @@ func (p *realProcess) has(name string) bool {
 		_, rest, _ := strings.Cut(string(line), "(")
 		program, rest, _ := strings.Cut(rest, ") ")
 		fields := strings.Fields(rest)
-		if program == name && len(fields) > 2 && fields[2] == strconv.Itoa(p.pid) && fields[0] != "Z" {
-			return true
+		if len(fields) > 2 && fields[2] == strconv.Itoa(p.pid) && fields[0] != "Z" && fields[0] != "X" {
+			names = append(names, program)
 		}
 	}
-	return false
+	return names
 }
