@@ -117,7 +117,8 @@ func (x *exim) kept(wire []byte) ([]byte, bool) {
 }
 
 // A header that OpenSMTPD leaves as it is has Date and Message-ID, and whole
-// addresses.
+// addresses; it has no Bcc, which the server takes out at some times and at others
+// not.
 func (o *opensmtpd) kept(wire []byte) ([]byte, bool) {
 	local := Local(wire)
 	header, _, ended := bytes.Cut(local, []byte("\n\n"))
@@ -138,7 +139,9 @@ func (o *opensmtpd) kept(wire []byte) ([]byte, bool) {
 		name = strings.ToLower(name)
 		seen[name]++
 		switch name {
-		case "from", "to", "cc", "bcc", "sender", "reply-to":
+		case "bcc":
+			return nil, false
+		case "from", "to", "cc", "sender", "reply-to":
 			if _, err := mail.ParseAddressList(strings.TrimSpace(value)); err != nil {
 				return nil, false
 			}
