@@ -192,7 +192,11 @@ func realInbox(t *testing.T, s *mailtest.RealServer, wires [][]byte) {
 		if exact < len(wires)-10 {
 			t.Errorf("only %d of %d messages are as they were stored", exact, len(wires))
 		}
-		check(t, c.Logout(ctx))
+		// All is compared by now; Cyrus was seen to hang up by itself, once in many runs.
+		var gone *imap.ConnError
+		if err := c.Logout(ctx); s.Name != "cyrus" || !errors.As(err, &gone) {
+			check(t, err)
+		}
 	}
 }
 
