@@ -56,11 +56,16 @@ func LoadMark(l *ledger.Ledger, job Job) (m Mark, err error) {
 // new, so that the server does not tell of the same changes again.
 func SaveModSeq(l *ledger.Ledger, job Job, m Mark, seq uint64) error {
 	m.ModSeq = seq
+	return l.Commit(func(t *ledger.Tx) error { return m.save(t, job) })
+}
+
+// save writes the mark.
+func (m Mark) save(t *ledger.Tx, job Job) error {
 	text, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("encode mark: %w", err)
 	}
-	return l.Commit(func(t *ledger.Tx) error { return t.Remember(markName(job), text) })
+	return t.Remember(markName(job), text)
 }
 
 func markName(job Job) string { return "mark\x00" + job.id() }
@@ -82,11 +87,7 @@ func (l *Line) saveMark(t *ledger.Tx) error {
 	if !l.markChanged {
 		return nil
 	}
-	text, err := json.Marshal(l.mark)
-	if err != nil {
-		return fmt.Errorf("encode mark: %w", err)
-	}
-	return t.Remember(markName(l.job), text)
+	return l.mark.save(t, l.job)
 }
 
 // maxOpen bounds how many ranges of messages a mark keeps.

@@ -31,12 +31,7 @@ func (r Rules) account(from Address) (*Account, error) {
 	if !ok {
 		return nil, refuse("no account sends for "+show(from.String()), "write a From: with the address or an alias of an account that has smtp, or add the address to the aliases of one")
 	}
-	for i := range r.Accounts {
-		if r.Accounts[i].Name == name {
-			return &r.Accounts[i], nil
-		}
-	}
-	return nil, refuse("no account sends for "+show(from.String()), "add one")
+	return r.named(name), nil
 }
 
 // fromFile is what is known of a file that was dropped.

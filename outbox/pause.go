@@ -39,15 +39,19 @@ const loginKind = "login"
 
 func loadPauses(l *ledger.Ledger) (map[string]*pause, error) {
 	pauses := map[string]*pause{}
-	err := l.Memories(pausePrefix, func(name string, value []byte) error {
-		var p pause
-		if err := json.Unmarshal(value, &p); err != nil {
-			return fmt.Errorf("read why an account is paused: %w", err)
-		}
-		pauses[strings.TrimPrefix(name, pausePrefix)] = &p
-		return nil
+	err := l.Memories(pausePrefix, func(name string, value []byte) (err error) {
+		pauses[strings.TrimPrefix(name, pausePrefix)], err = readPause(value)
+		return err
 	})
 	return pauses, err
+}
+
+func readPause(text []byte) (*pause, error) {
+	var p pause
+	if err := json.Unmarshal(text, &p); err != nil {
+		return nil, fmt.Errorf("read why an account is paused: %w", err)
+	}
+	return &p, nil
 }
 
 func savePause(t *ledger.Tx, account string, p *pause) error {
@@ -175,7 +179,11 @@ func (o *Outbox) endPause(account string, login bool) error {
 	return o.savePause(account, nil)
 }
 
+// pauseOf returns the pause of one account, nil if there is none.
 func (o *Outbox) pauseOf(account string) (*pause, error) {
-	pauses, err := loadPauses(o.root.Ledger)
-	return pauses[account], err
+	text, err := o.root.Ledger.Memory(pausePrefix + account)
+	if err != nil || len(text) == 0 {
+		return nil, err
+	}
+	return readPause(text)
 }

@@ -172,7 +172,7 @@ func (o *Outbox) Cancel(id string) error {
 		if err := o.giveBack(state, id, messageName, id+".eml", "", "it was taken out of the queue by hand; its envelope is damaged, and who it was for is not known"); err != nil {
 			return err
 		}
-		return errors.Join(o.spool.sync(state), o.forget([]string{id}))
+		return o.removed(state, id)
 	}
 	if err != nil {
 		return err
@@ -187,7 +187,7 @@ func (o *Outbox) Cancel(id string) error {
 		if err := o.giveBack(state, id, messageName, r.fileName(id), outcomes(r, m.step.Dot), "it was taken out of the queue by hand; its octets are not those that were queued"); err != nil {
 			return err
 		}
-		return errors.Join(o.spool.sync(state), o.forget([]string{id}))
+		return o.removed(state, id)
 	}
 	if err := o.saveSteps([]*sending{m}); err != nil {
 		return err
@@ -201,6 +201,15 @@ func (o *Outbox) Cancel(id string) error {
 		}
 	}
 	return o.settleAll([]*sending{m}, &Report{})
+}
+
+// removed forgets an item once its directory is gone from the disk: what is known
+// of it must outlast it.
+func (o *Outbox) removed(state State, id string) error {
+	if err := o.spool.sync(state); err != nil {
+		return err
+	}
+	return o.forget([]string{id})
 }
 
 // edit changes an item and moves it. Change says what speaks against it.

@@ -22,7 +22,7 @@ type Record struct {
 	Account string      `json:"account"`
 	From    string      `json:"from"` // empty: the null sender
 	To      []Recipient `json:"to"`
-	UTF8    bool        `json:"utf8,omitempty"`      // an address or the header needs SMTPUTF8 (RFC 6531)
+	UTF8    bool        `json:"utf8,omitempty"`      // an address needs SMTPUTF8 (RFC 6531)
 	Eight   bool        `json:"eight_bit,omitempty"` // there are octets over 127
 	Wire    int64       `json:"wire"`                // octets as sent, before dots are stuffed
 	Return  string      `json:"return,omitempty"`    // RET of RFC 3461: FULL, HDRS or nothing

@@ -104,14 +104,14 @@ func (m *Mailbox) copiedBefore(ctx context.Context, uids imap.UIDSet, to imap.Na
 	if err != nil {
 		return nil, err
 	}
-	var copied imap.UIDSet
+	var copied []uint32
 	for uid, l := range originals {
 		if copies[l] > 0 {
 			copies[l]--
-			copied.Add(uid)
+			copied = append(copied, uid)
 		}
 	}
-	return copied, nil
+	return imap.UIDs(copied...), nil
 }
 
 // copies counts what has come into the other mailbox since the note was made, and

@@ -37,11 +37,11 @@ func (a *IMAP) target() string {
 // Dispose implements fetch.Source. The messages are named by UID, in a session
 // whose UIDVALIDITY the ledger knows.
 func (m *Mailbox) Dispose(ctx context.Context, numbers []int, each func(number int, err error)) error {
-	var uids imap.UIDSet
-	for _, n := range numbers {
-		uids.Add(uint32(n))
+	uids := make([]uint32, len(numbers))
+	for i, n := range numbers {
+		uids[i] = uint32(n)
 	}
-	outcome, err := m.dispose(ctx, uids)
+	outcome, err := m.dispose(ctx, imap.UIDs(uids...))
 	if err != nil && !answered(err) && !errors.Is(err, errors.ErrUnsupported) {
 		return m.failed("do what on_server says", err)
 	}

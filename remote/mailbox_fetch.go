@@ -20,15 +20,15 @@ func (m *Mailbox) Retrieve(ctx context.Context, want []fetch.Request, r fetch.Re
 		return err
 	}
 	in := &incoming{receiver: r, want: want, index: make(map[uint32]int32, len(want))}
-	var uids imap.UIDSet
+	uids := make([]uint32, len(want))
 	for i, w := range want {
 		in.index[uint32(w.Number)] = int32(i)
-		uids.Add(uint32(w.Number))
+		uids[i] = uint32(w.Number)
 		if w.Octets == 0 {
 			in.items = imap.ItemSize // only so is a message known that has no octets
 		}
 	}
-	if err := m.fetch(ctx, in, uids); err != nil {
+	if err := m.fetch(ctx, in, imap.UIDs(uids...)); err != nil {
 		return err
 	}
 	return m.again(ctx, in)

@@ -308,9 +308,6 @@ func (a *IMAP) rememberDelimiter(listed []imap.Mailbox) error {
 	return nil
 }
 
-// Name returns the wire form of a mailbox's name in UTF-8.
-func (s *Session) Name(text string) imap.Name { return s.client.Name(text) }
-
 // Alive reports that the session can be used further.
 func (s *Session) Alive() bool { return !s.ended }
 
