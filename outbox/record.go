@@ -8,8 +8,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"postrider/maildir"
 )
 
@@ -114,15 +112,7 @@ func (s *Spool) write(state State, id string, r *Record) error {
 		return fmt.Errorf("encode envelope: %w", err)
 	}
 	path := s.path(state, id, recordName)
-	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY|unix.O_NOFOLLOW, 0o600)
-	if err != nil {
-		return fmt.Errorf("write envelope: %w", err)
-	}
-	_, err = f.Write(append(text, '\n'))
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
+	if err = writeOver(path+".new", append(text, '\n')); err == nil {
 		err = os.Rename(path+".new", path)
 	}
 	if err == nil {
