@@ -221,6 +221,16 @@ type Report struct {
 	Err       error // why the account cannot send now
 }
 
+// add adds the numbers of another report.
+func (r *Report) add(o Report) {
+	r.Sent += o.Sent
+	r.Deferred += o.Deferred
+	r.Failed += o.Failed
+	r.Partly += o.Partly
+	r.Uncertain += o.Uncertain
+	r.Waiting += o.Waiting
+}
+
 // Attempt tries to send the given items of an account, which are Active. Should
 // a session end with messages left, another one goes on with them as long as
 // sessions get anywhere: some servers take only so many messages in one.

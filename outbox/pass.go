@@ -34,8 +34,7 @@ func (o *Outbox) Pass(ctx context.Context, patience bool, dial Dialer, each func
 		settled := g.report(account)
 		wg.Go(func() {
 			r := o.Attempt(ctx, account, ids, mine, dial)
-			r.Sent, r.Deferred, r.Failed = r.Sent+settled.Sent, r.Deferred+settled.Deferred, r.Failed+settled.Failed
-			r.Partly, r.Uncertain, r.Waiting = r.Partly+settled.Partly, r.Uncertain+settled.Uncertain, r.Waiting+settled.Waiting
+			r.add(*settled)
 			mu.Lock()
 			defer mu.Unlock()
 			each(r)
@@ -43,17 +42,6 @@ func (o *Outbox) Pass(ctx context.Context, patience bool, dial Dialer, each func
 	}
 	wg.Wait()
 	return picked, errors.Join(unpicked, few(g.errs))
-}
-
-// Due makes items Active whose time has come and returns all that are, by
-// account. Those of a paused account wait, except for such as have been in the
-// queue for too long: they have failed.
-func (o *Outbox) Due(now time.Time) (map[string][]string, error) {
-	g, err := o.gatherDue(now)
-	if err != nil {
-		return nil, err
-	}
-	return g.due, few(g.errs)
 }
 
 // gathering is a walk through the queue.
